@@ -1,0 +1,324 @@
+"""Configuration: what may be set, where each value came from, and what is wrong with it.
+
+Order: arguments, then `RALPH_OTEL_*` variables (each field upper-cased), then the standard `OTEL_*` variables, then
+`ralph-otel.toml` or `[tool.ralph-otel]` of `pyproject.toml` in the working directory, then defaults. A wrong value never
+stops a loop: one line names the field, the value and what would do, and the next source is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ralph_otel import journal
+from ralph_otel.catalog import DEFAULT_PREFIX, DURATION_BUCKETS
+from ralph_otel.events import shown
+from ralph_otel.notices import notice
+
+
+class MetricsExportFormat(StrEnum):
+    """Where metrics go."""
+
+    PROMETHEUS = "prometheus"
+    OTLP = "otlp"
+    CONSOLE = "console"
+    JSON = "json"
+    STATSD = "statsd"
+    NONE = "none"
+
+
+def seconds(value: Any) -> float:
+    """A duration as seconds: a number, or a text such as `10s`, `1m30s`, `500ms`, `1.5h`.
+
+    Raises:
+        ValueError: it is neither, or negative.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            import durationpy
+
+            try:
+                value = durationpy.from_str(value.strip()).total_seconds()
+            except Exception as error:
+                raise ValueError("a duration such as 10s, 1m30s or 500ms") from error
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 <= value < math.inf):
+        raise ValueError("a duration such as 10s, 1m30s or 500ms")
+    return float(value)
+
+
+def _interval(value: Any) -> float:
+    interval = seconds(value)
+    if interval < 0.05:
+        raise ValueError("a duration of 50ms or more, such as 10s")
+    return interval
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError("true or false")
+
+
+def _prefix(value: Any) -> str:
+    text = str(value)
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]{0,63}", text) is None:
+        raise ValueError("a letter followed by letters, digits, '_' or '.', such as ralph_loop")
+    return text
+
+
+def _buckets(value: Any) -> tuple[float, ...]:
+    items: Sequence[Any] = value.split(",") if isinstance(value, str) else list(value)
+    try:
+        bounds = tuple(float(item) for item in items)
+    except (TypeError, ValueError):
+        bounds = ()
+    if not bounds or len(bounds) > 200 or not all(map(math.isfinite, bounds)) or sorted(set(bounds)) != list(bounds):
+        raise ValueError("growing upper bounds in seconds, such as 0.1,1,10,60")
+    return bounds
+
+
+def _formats(value: Any) -> tuple[MetricsExportFormat, ...]:
+    items: Sequence[Any] = value.split(",") if isinstance(value, str) else value if _is_list(value) else [value]
+    known = ", ".join(MetricsExportFormat)
+    try:
+        formats = tuple(dict.fromkeys(MetricsExportFormat(str(item).strip().lower()) for item in items))
+    except ValueError as error:
+        raise ValueError(f"one or several of {known}") from error
+    if not formats:
+        raise ValueError(f"one or several of {known}")
+    return tuple(f for f in formats if f is not MetricsExportFormat.NONE) if len(formats) > 1 else formats
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _count(value: Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError as error:
+        raise ValueError("a whole number of 1 or more") from error
+    if not 1 <= number <= 10_000_000:
+        raise ValueError("a whole number from 1 to 10000000")
+    return number
+
+
+def _text(value: Any) -> str:
+    text = str(value).strip()
+    if not text or len(text) > 1024 or not text.isprintable():
+        raise ValueError("a text of 1 to 1024 printable characters")
+    return text
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "enabled": _flag,
+    "prefix": _prefix,
+    "collection_interval": _interval,
+    "enable_histograms": _flag,
+    "duration_buckets": _buckets,
+    "export_format": _formats,
+    "export_target": _text,
+    "journal": _flag,
+    "home": _path,
+    "service_name": _text,
+    "resources": _flag,
+    "queue_size": _count,
+}
+"""How each field's value is read and checked; what it raises says what would do."""
+
+_DEFAULTS: dict[str, Any] = {
+    "enabled": True,
+    "prefix": DEFAULT_PREFIX,
+    "collection_interval": 10.0,
+    "enable_histograms": True,
+    "duration_buckets": DURATION_BUCKETS,
+    "export_format": (MetricsExportFormat.PROMETHEUS,),
+    "export_target": None,
+    "journal": True,
+    "home": None,
+    "service_name": "ralph-loop",
+    "resources": True,
+    "queue_size": 10_000,
+}
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class MetricsConfig:
+    """How a collector works. Every argument may be left out; see the module for where its value comes from then.
+
+    Args:
+        enabled: whether anything is recorded at all.
+        prefix: how the names of the loop's metrics begin.
+        collection_interval: seconds, or a text such as `10s`, between two exports and two samples of resources.
+        enable_histograms: whether distributions are recorded.
+        duration_buckets: upper bounds of duration histograms, in seconds.
+        export_format: one or several of `MetricsExportFormat`, also as text with commas.
+        export_target: where to: `host:port` or a file's path for prometheus, a URL for otlp, a file's path for console
+            and json, `host:port` for statsd. With several formats: `prometheus=127.0.0.1:9500,statsd=localhost:8125`.
+        journal: whether events are kept in files; without, they live in memory only.
+        home: the folder of the journals; `RALPH_OTEL_HOME`, else the XDG state folder.
+        service_name: the resource's `service.name`.
+        resources: whether processor and memory use are sampled.
+        queue_size: how many events may wait in memory where there is no journal to hold them.
+    """
+
+    enabled: bool
+    prefix: str
+    collection_interval: float
+    enable_histograms: bool
+    duration_buckets: tuple[float, ...]
+    export_format: tuple[MetricsExportFormat, ...]
+    export_target: str | None
+    journal: bool
+    home: Path
+    service_name: str
+    resources: bool
+    queue_size: int
+    sources: Mapping[str, str]
+    """Field to where its value came from: `argument`, a variable's name, a file's name, or `default`."""
+
+    def __init__(
+        self,
+        enabled: bool | None = None,
+        prefix: str | None = None,
+        collection_interval: float | str | None = None,
+        enable_histograms: bool | None = None,
+        duration_buckets: Sequence[float] | str | None = None,
+        export_format: MetricsExportFormat | str | Sequence[MetricsExportFormat | str] | None = None,
+        export_target: str | None = None,
+        journal: bool | None = None,
+        home: str | Path | None = None,
+        service_name: str | None = None,
+        resources: bool | None = None,
+        queue_size: int | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name in _READ and value is not None}
+        values, sources = dict(_DEFAULTS), dict.fromkeys(_DEFAULTS, "default")
+        said: set[str] = set()
+        for name, value, source in _layers(arguments):
+            if name in said:
+                continue
+            try:
+                values[name] = _READ[name](value)
+            except (TypeError, ValueError) as error:
+                notice(f"{source if source != 'argument' else name}: {shown(value)} will not do; it must be {error}")
+                continue
+            said.add(name)
+            sources[name] = source
+        if values["home"] is None:
+            values["home"] = _home()
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "sources", sources)
+
+    def target(self, format_: MetricsExportFormat) -> str | None:
+        """The part of `export_target` that is meant for a format."""
+        if self.export_target is None:
+            return None
+        named = dict(part.split("=", 1) for part in self.export_target.split(",") if "=" in part.split(":", 1)[0])
+        if named:
+            return named.get(format_.value)
+        first = next((f for f in self.export_format if f is not MetricsExportFormat.NONE), None)
+        return self.export_target if format_ is first else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values."""
+        plain = asdict(self)
+        del plain["sources"]
+        return {**plain, "home": str(self.home), "export_format": [f.value for f in self.export_format]}
+
+
+def _home() -> Path:
+    try:
+        return journal.home(os.environ)
+    except RuntimeError:  # no home folder can be found
+        notice("RALPH_OTEL_HOME: no home folder for this user; set RALPH_OTEL_HOME to a folder for the journals")
+        return Path("/nonexistent/ralph-otel")
+
+
+def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """Every value that was given: field, value, source; what counts most comes first."""
+    for name, value in arguments.items():
+        yield name, value, "argument"
+    for name in _READ:
+        if value := os.environ.get(f"RALPH_OTEL_{name.upper()}"):
+            yield name, value, f"RALPH_OTEL_{name.upper()}"
+    yield from _standard_variables(os.environ)
+    yield from _file_values(Path())
+
+
+def _standard_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+    def said(name: str) -> str:
+        return environment.get(name, "").strip()
+
+    if said("OTEL_SDK_DISABLED").lower() == "true":
+        yield "enabled", False, "OTEL_SDK_DISABLED"
+    if name := said("OTEL_SERVICE_NAME"):
+        yield "service_name", name, "OTEL_SERVICE_NAME"
+    if interval := said("OTEL_METRIC_EXPORT_INTERVAL"):
+        yield "collection_interval", f"{interval}ms", "OTEL_METRIC_EXPORT_INTERVAL"
+    endpoint = next((name for name in OTLP_ENDPOINTS if said(name)), None)
+    formats = [word for word in said("OTEL_METRICS_EXPORTER").lower().split(",") if word in list(MetricsExportFormat)]
+    if endpoint is not None:
+        yield "export_format", list(dict.fromkeys([*(formats or ["prometheus"]), "otlp"])), endpoint
+    elif formats:
+        yield "export_format", formats, "OTEL_METRICS_EXPORTER"
+    host, port = said("OTEL_EXPORTER_PROMETHEUS_HOST"), said("OTEL_EXPORTER_PROMETHEUS_PORT")
+    if host or port:
+        source = "OTEL_EXPORTER_PROMETHEUS_" + ("PORT" if port else "HOST")
+        yield "export_target", f"prometheus={host or '127.0.0.1'}:{port or 9464}", source
+
+
+OTLP_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+)
+"""Any of these turns the otlp exporter on."""
+
+
+def _file_values(folder: Path) -> Iterator[tuple[str, Any, str]]:
+    for name, table in (("ralph-otel.toml", ()), ("pyproject.toml", ("tool", "ralph-otel"))):
+        try:
+            text = (folder / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if table and "ralph-otel" not in text:
+            continue
+        yield from _table_values(name, text, table)
+        return
+
+
+def _table_values(name: str, text: str, table: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+    import tomllib
+
+    try:
+        values: Any = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        notice(f"{name}: {str(error)[:120]}; mend it or remove it; the file is left out")
+        return
+    for key in table:
+        values = values.get(key, {}) if isinstance(values, dict) else {}
+    for key, value in values.items() if isinstance(values, dict) else ():
+        if key.replace("-", "_") in _READ:
+            yield key.replace("-", "_"), value, name
+        else:
+            notice(f"{name}: unknown field {shown(key)}; known ones: {', '.join(_READ)}")

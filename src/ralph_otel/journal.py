@@ -1,0 +1,255 @@
+"""The journal: one file a run, one JSON object a line, each written with one append.
+
+The journal is the only truth: what is in it survives a kill, and everything shown or exported is a fold over it.
+`Journal` appends, safely from several threads and processes; `Follower` reads on from where it was; `decode` makes a
+line of bytes an event or says what is wrong with it. The format is a public protocol, see `docs/journal.md`.
+
+Standard library only, Python 3.9 and later.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ralph_otel.events import Line, problem_with, shown
+
+MAX_LINE = 8 * 1024 * 1024
+"""The longest line that is read, in bytes; a longer one is skipped and counted."""
+_CHUNK = 1 << 20
+
+
+class BadLine(ValueError):
+    """A journal line that cannot be used; the text says why."""
+
+
+def home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that holds the runs: `RALPH_OTEL_HOME`, else `ralph-otel` under the XDG state folder."""
+    if chosen := environment.get("RALPH_OTEL_HOME"):
+        return Path(chosen).expanduser()
+    state = environment.get("XDG_STATE_HOME", "")
+    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "ralph-otel"  # noqa: PTH117
+
+
+def runs_folder(base: Path) -> Path:
+    """Where the journals are, below the home folder."""
+    return base / "runs"
+
+
+def new_run_id() -> str:
+    """A fresh run id: the UTC time and six random digits, so that ids sort by age and make good file names."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.urandom(3).hex()
+
+
+def create_folder(folder: Path) -> None:
+    """Make a private folder (0700), its parents too.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Journal:
+    """The writing end of one run's file.
+
+    Args:
+        path: the file; made (0600) if it is not there, with its folder.
+
+    Raises:
+        OSError: the file cannot be opened for appending.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._torn = False
+        create_folder(path.parent)
+        self._fd = self._open()
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        return os.open(self.path, flags, 0o600)
+
+    def append(self, line: Line) -> int:
+        """Put one line at the end, with a single write, and return how many bytes that took; 0 if it failed.
+
+        A line that got only half way (a full disk) is closed off by the next one, so that no other line is harmed.
+        """
+        try:
+            text = _ENCODE(line) + "\n"
+        except (TypeError, ValueError, RecursionError):
+            text = _ENCODE(_plain(line)) + "\n"
+        data = text.encode("ascii")
+        if self._torn:
+            data = b"\n" + data
+        try:
+            written = os.write(self._fd, data)
+        except OSError:
+            return 0
+        self._torn = written < len(data)
+        return 0 if self._torn else written
+
+    def close(self) -> None:
+        """Give the file handle back. Appending afterwards fails, and says so by returning 0."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """The same with everything that JSON does not know turned into numbers or left out (as null)."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, dict) and depth < 4:
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    for convert in (_index, float):
+        try:
+            number = convert(value)
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if isinstance(number, int) or number - number == 0:  # NaN and the infinities fail this
+            return number
+    return None
+
+
+def _index(value: Any) -> int:
+    return int(value.__index__()) if hasattr(value, "__index__") else _refuse()
+
+
+def _refuse() -> int:
+    raise TypeError
+
+
+_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
+class Follower:
+    """The reading end of one run's file: every call of `read` returns the lines that have come since.
+
+    The file need not exist yet. A line without its end is kept until the end comes. A file that became shorter or was
+    replaced is read from its start.
+
+    Args:
+        path: the file.
+        offset: where to begin, in bytes.
+    """
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        """How far the file has been read, in bytes, the rest of an unfinished line included."""
+        self.oversized = 0
+        """Lines that were skipped for their length."""
+        self._rest = b""
+        self._skipping = False
+        self._fd = -1
+        self._inode = 0
+
+    def read(self, limit: int = _CHUNK) -> list[bytes]:
+        """The whole lines among the next `limit` bytes, without their ends; [] when there is nothing new.
+
+        Raises:
+            OSError: the file is there but cannot be read.
+        """
+        if self._fd < 0 and not self._open():
+            return []
+        data = os.read(self._fd, limit)
+        if not data:
+            if self._replaced():
+                return self.read(limit)
+            return []
+        self.offset += len(data)
+        *lines, rest = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
+        if lines and self._skipping:
+            self._skipping = False
+            del lines[0]
+        if len(rest) > MAX_LINE or self._skipping:
+            self.oversized += not self._skipping
+            self._skipping, rest = True, b""
+        self._rest = rest
+        return lines
+
+    @property
+    def torn(self) -> bytes:
+        """The beginning of a line whose end has not come."""
+        return self._rest
+
+    def _open(self) -> bool:
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            return False
+        status = os.fstat(self._fd)
+        self._inode = status.st_ino
+        if self.offset > status.st_size:
+            self._restart()
+        os.lseek(self._fd, self.offset, os.SEEK_SET)
+        return True
+
+    def _replaced(self) -> bool:
+        """At the end of what we have: is there another file by this name now, or has this one been cut?"""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return False
+        if status.st_ino == self._inode and status.st_size >= self.offset:
+            return False
+        self.close()
+        self._restart()
+        return True
+
+    def _restart(self) -> None:
+        self.offset, self._rest, self._skipping = 0, b"", False
+
+    def close(self) -> None:
+        """Give the file handle back; the next `read` opens the file again and goes on."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def _no_constant(name: str) -> float:
+    raise BadLine(f"{name} is not a JSON number")
+
+
+_DECODE = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+
+
+def decode(raw: bytes) -> Line:
+    """One line as an event's dict, checked.
+
+    Raises:
+        BadLine: it is not JSON, not an object, or a field is not what the protocol says.
+    """
+    try:
+        text = raw.decode().strip()
+        line, end = _DECODE(text)
+    except BadLine:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise BadLine(f"not a line of JSON: {shown(raw[:40])}") from error
+    if end != len(text):
+        raise BadLine(f"more than one value in a line: {shown(raw[:40])}")
+    if type(line) is not dict:
+        raise BadLine(f"a line must be an object, got {shown(line)}")
+    if "\\ud" in text or "\\uD" in text:
+        line = _without_surrogates(line)
+    if problem := problem_with(line):
+        raise BadLine(problem)
+    checked: Line = line
+    return checked
+
+
+def _without_surrogates(value: Any) -> Any:
+    """JSON can spell half a character, which no exporter could encode: such halves become U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    return value
