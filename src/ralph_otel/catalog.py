@@ -106,7 +106,7 @@ class Metric:
         return self.name if self.absolute else f"{prefix}.{self.name}"
 
 
-# -- what a feed is made of ---------------------------------------------------------------------------------------------
+# -- what a feed is made of --------------------------------------------------------------------------------------------
 
 
 def _one(line: Line, state: RunState) -> float:

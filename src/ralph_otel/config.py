@@ -1,8 +1,8 @@
 """Configuration: what may be set, where each value came from, and what is wrong with it.
 
 Order: arguments, then `RALPH_OTEL_*` variables (each field upper-cased), then the standard `OTEL_*` variables, then
-`ralph-otel.toml` or `[tool.ralph-otel]` of `pyproject.toml` in the working directory, then defaults. A wrong value never
-stops a loop: one line names the field, the value and what would do, and the next source is asked.
+`ralph-otel.toml` or `[tool.ralph-otel]` of `pyproject.toml` in the working directory, then defaults. A wrong value
+never stops a loop: one line names the field, the value and what would do, and the next source is asked.
 """
 
 from __future__ import annotations

@@ -54,6 +54,14 @@ def create_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
+def encode(line: Line) -> bytes:
+    """A line as the journal holds it, without its end. What JSON does not know becomes a number, or null."""
+    try:
+        return _ENCODE(line).encode("ascii")
+    except (TypeError, ValueError, RecursionError):
+        return _ENCODE(_plain(line)).encode("ascii")
+
+
 class Journal:
     """The writing end of one run's file.
 
@@ -79,14 +87,12 @@ class Journal:
 
         A line that got only half way (a full disk) is closed off by the next one, so that no other line is harmed.
         """
-        try:
-            text = _ENCODE(line) + "\n"
-        except (TypeError, ValueError, RecursionError):
-            text = _ENCODE(_plain(line)) + "\n"
-        data = text.encode("ascii")
+        data = encode(line) + b"\n"
         if self._torn:
             data = b"\n" + data
         try:
+            if self._fd < 0:
+                self._fd = self._open()
             written = os.write(self._fd, data)
         except OSError:
             return 0
@@ -94,7 +100,7 @@ class Journal:
         return 0 if self._torn else written
 
     def close(self) -> None:
-        """Give the file handle back. Appending afterwards fails, and says so by returning 0."""
+        """Give the file handle back. Appending afterwards opens the file again."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -148,6 +154,7 @@ class Follower:
         self._skipping = False
         self._fd = -1
         self._inode = 0
+        self._at_end = True
 
     def read(self, limit: int = _CHUNK) -> list[bytes]:
         """The whole lines among the next `limit` bytes, without their ends; [] when there is nothing new.
@@ -156,8 +163,10 @@ class Follower:
             OSError: the file is there but cannot be read.
         """
         if self._fd < 0 and not self._open():
+            self._at_end = True
             return []
         data = os.read(self._fd, limit)
+        self._at_end = not data
         if not data:
             if self._replaced():
                 return self.read(limit)
@@ -172,6 +181,11 @@ class Follower:
             self._skipping, rest = True, b""
         self._rest = rest
         return lines
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last `read` found nothing more in the file."""
+        return self._at_end
 
     @property
     def torn(self) -> bytes:

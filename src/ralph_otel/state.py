@@ -33,11 +33,12 @@ _SUMS = (
     "iterations_with_progress", "files_changed", "execution_ns", "flaky_count",
 )  # fmt: skip
 """What adds up over several runs."""
-_LATEST = (
-    "context_percent", "total_tests", "passing_tests", "failing_tests", "skipped_tests", "failure_streak",
-    "no_progress_streak", "velocity_override", "scores", "score",
-)  # fmt: skip
-"""What is taken from the run that was heard of last."""
+_LATEST = {
+    "tests_at": ("total_tests", "passing_tests", "failing_tests", "skipped_tests", "failure_streak"),
+    "progress_at": ("no_progress_streak", "velocity_override", "scores", "score"),
+    "context_at": ("context_percent",),
+}
+"""What is taken from the run that spoke of it last: the field that says when, and the fields."""
 
 
 class OpenIteration:
@@ -85,6 +86,7 @@ class RunState:
         self.reboot_context_count = 0
         self.open_reboot: int | None = None
         self.context_percent = 0.0
+        self.context_at = 0
 
         self.sessions_created = 0
         self.sessions_ended = 0
@@ -92,6 +94,7 @@ class RunState:
         self.open_sessions: dict[str, int] = {}
         self.open_agents: dict[str, int] = {}
 
+        self.tests_at = 0
         self.total_tests = 0
         self.passing_tests = 0
         self.failing_tests = 0
@@ -101,6 +104,7 @@ class RunState:
         self.flaky_count = 0
         self._histories: dict[str, tuple[int, int]] = {}
 
+        self.progress_at = 0
         self.iterations_with_progress = 0
         self.no_progress_streak = 0
         self._streak_before = 0
@@ -207,10 +211,11 @@ class RunState:
         self.flaky_count += len(other.flaky)
         self.open_sessions.update({f"{other.run_id}/{name}": ts for name, ts in other.open_sessions.items()})
         self.execution_ns += round(other.execution_time() * 1e9) - other.execution_ns
-        if other.last >= self.last:
-            self.last = other.last
-            for name in _LATEST:
-                setattr(self, name, getattr(other, name))
+        self.last = max(self.last, other.last)
+        for when, names in _LATEST.items():
+            if getattr(other, when) > getattr(self, when):
+                for name in (when, *names):
+                    setattr(self, name, getattr(other, name))
         self.rollups.absorb(other.rollups)
 
     def fresh(self) -> RunState:
@@ -263,7 +268,7 @@ class RunState:
 
     def _session_started(self, line: Line, ts: int) -> None:
         self.sessions_created += 1
-        self.context_percent = 0.0
+        self.context_percent, self.context_at = 0.0, ts
         _open(self.open_sessions, line["session"], ts)
 
     def _session_ended(self, line: Line, ts: int) -> None:
@@ -286,7 +291,7 @@ class RunState:
         else:
             self.failed_iterations += 1
         self.duration_sum += duration
-        self.last_iteration_finished = ts
+        self.last_iteration_finished = self.progress_at = ts
         self.rollups.iteration(ts, success, duration)
         if iteration.progress is None and not self.open_iterations:
             iteration.progress, self._pending_progress = self._pending_progress, None
@@ -307,7 +312,7 @@ class RunState:
         if made is None:
             made = line["made_progress"] = score >= PROGRESS_THRESHOLD
         self.scores.append(score)
-        self.score, self.velocity_override = score, None
+        self.score, self.velocity_override, self.progress_at = score, None, ts
         self.files_changed += line.get("files_changed") or 0
         self._note_progress(made, line.get("span_id"))
 
@@ -340,7 +345,7 @@ class RunState:
         self.rollups.usage(ts, tokens, line.get("cost_usd") or 0.0)
 
     def _context_measured(self, line: Line, ts: int) -> None:
-        self.context_percent = line["percent"]
+        self.context_percent, self.context_at = line["percent"], ts
 
     def _reboot_started(self, line: Line, ts: int) -> None:
         self.reboots += 1
@@ -369,7 +374,7 @@ class RunState:
         if total is None:
             total = line["total"] = passed + failed + skipped
         self.passing_tests, self.failing_tests, self.skipped_tests, self.total_tests = passed, failed, skipped, total
-        self.failure_streak = self.failure_streak + 1 if failed else 0
+        self.failure_streak, self.tests_at = (self.failure_streak + 1 if failed else 0), ts
         for test, ok in (line.get("results") or {}).items():
             self._note_test(test, ok)
 
@@ -396,6 +401,7 @@ class RunState:
         if (field := GENERIC_GAUGES.get(line["name"])) is not None and not line.get("labels"):
             value = line["value"]
             setattr(self, field, value if field in ("context_percent", "velocity_override", "score") else int(value))
+            self.tests_at = self.progress_at = self.context_at = ts
 
 
 GENERIC_COUNTERS = {"files_changed": "files_changed", "iterations_with_progress": "iterations_with_progress"}

@@ -1,0 +1,28 @@
+"""Attributes and numbers as the formats can carry them, the same in each."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from opentelemetry.util.types import AnyValue
+
+
+def text_of(value: AnyValue) -> str:
+    """An attribute as text: a text as it is, None as nothing, anything else as JSON (`true`, `12`, `["a", "b"]`)."""
+    if value is None:
+        return ""
+    return encodable(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))
+
+
+def encodable(text: str) -> str:
+    """The text with `?` for lone surrogates, which UTF-8 cannot carry; a single one would break a whole scrape."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def as_float(value: float) -> float:
+    """The number as a float; an integer that is too great for one is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

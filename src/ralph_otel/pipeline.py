@@ -1,0 +1,319 @@
+"""The OpenTelemetry side of a collector: providers, readers, exporters, and their end.
+
+One `Pipeline` a process. It belongs to the recorder's thread; the SDK and the exporters are imported with it, never
+with `ralph_otel` itself. What cannot be set up is said in one line and left out; the rest works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+
+from ralph_otel.config import MetricsConfig, MetricsExportFormat
+from ralph_otel.events import Line, shown
+from ralph_otel.exporters.snapshot import SnapshotReader
+from ralph_otel.model import LoopMetrics
+from ralph_otel.notices import notice
+from ralph_otel.signals.metrics import MetricSignals, observe_age, observe_health
+from ralph_otel.state import RunState
+from ralph_otel.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from ralph_otel.exporters.prometheus import PrometheusServer
+    from ralph_otel.signals.resources import ResourceSampler
+    from ralph_otel.signals.traces import TraceSignals
+
+Format = MetricsExportFormat
+
+
+class Pipeline:
+    """Where signals are made and where they go.
+
+    Args:
+        config: what is wanted.
+        instance_id: the resource's `service.instance.id`: the run id, or the collector's first one's.
+        runs: gives the states of the runs going on, for what is observed.
+        counts: gives our own health's counts, by name.
+        runner_pid: the runner's process, whose resources are sampled; None: nothing is sampled.
+        export: whether exporters are started; without, the figures are there to be read only.
+    """
+
+    def __init__(
+        self,
+        config: MetricsConfig,
+        instance_id: str,
+        runs: Callable[[], Iterable[RunState]],
+        counts: Callable[[], dict[str, int]],
+        runner_pid: int | None = None,
+        export: bool = True,
+    ) -> None:
+        self._config = config
+        self._runs = runs
+        self._counts = counts
+        self._export = export
+        self._instance_id = instance_id
+        self.resource = _resource(config, instance_id)
+        self._sampler = _sampler(config, runner_pid) if export else None
+        self._make_metrics()
+        self._server = self._serve() if export and self._wants(Format.PROMETHEUS) else None
+        self._tracer_provider, self._traces = self._make_traces() if export else (None, None)
+
+    # -- signals -------------------------------------------------------------------------------------------------------
+
+    def record(self, line: Line, state: RunState) -> None:
+        """Make the signals of a completed line."""
+        self._metrics.record(line, state)
+        if self._traces is not None:
+            self._traces.record(line, state)
+
+    def end_batch(self) -> None:
+        """A batch of lines has been recorded: let the instruments know."""
+        self._metrics.flush()
+
+    def snapshot(self) -> MetricsData | None:
+        """The figures of all instruments, as they stand."""
+        return self._reader.read()
+
+    @property
+    def refused(self) -> int:
+        """Generic measurements that were refused."""
+        return self._metrics.refused
+
+    @property
+    def prometheus_address(self) -> tuple[str, int] | None:
+        """Host and port of the Prometheus endpoint, if there is one."""
+        return self._server.address if self._server is not None else None
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def tick(self, metrics: LoopMetrics) -> None:
+        """A collection interval has passed: write the files that are rewritten each time."""
+        textfile = self._config.target(Format.PROMETHEUS)
+        if self._wants(Format.PROMETHEUS) and textfile is not None and _address(textfile) is None:
+            _guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
+        if self._wants(Format.JSON):
+            target = self._config.target(Format.JSON)
+            _guarded(f"json target {shown(target)}", partial(_write_json, target, metrics))
+
+    def _write_textfile(self, path: Path) -> None:
+        from ralph_otel.exporters.prometheus import write_textfile
+
+        if (data := self.snapshot()) is not None:
+            write_textfile(path.expanduser(), data)
+
+    def reset(self) -> None:
+        """Begin with fresh instruments."""
+        old = self._provider
+        self._make_metrics()
+        if self._server is not None:
+            self._server.read = self.snapshot
+        together([old.shutdown], 1.0)
+
+    def flush(self, timeout: float) -> None:
+        """Send what waits, for at most `timeout` seconds."""
+        calls: list[Callable[[], Any]] = [self._provider.force_flush]
+        if self._tracer_provider is not None:
+            calls.append(self._tracer_provider.force_flush)
+        together(calls, timeout)
+
+    def shutdown(self, timeout: float) -> None:
+        """Send what waits and end everything, in at most `timeout` seconds whatever the network does."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        calls: list[Callable[[], Any]] = [self._provider.shutdown]
+        if self._tracer_provider is not None:
+            calls.append(self._tracer_provider.shutdown)
+        if self._server is not None:
+            calls.append(self._close_server)
+        together(calls, timeout)
+
+    def _close_server(self) -> None:
+        from ralph_otel.exporters.prometheus import remove_target
+
+        remove_target(self._targets, self._instance_id)
+        if self._server is not None:
+            self._server.close()
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _wants(self, format_: Format) -> bool:
+        return format_ in self._config.export_format
+
+    @property
+    def _targets(self) -> Path:
+        return self._config.home / "targets"
+
+    def _make_metrics(self) -> None:
+        config = self._config
+        self._reader = SnapshotReader()
+        readers: list[MetricReader] = [self._reader, *(self._periodic_readers() if self._export else ())]
+        self._provider = MeterProvider(readers, self.resource, shutdown_on_exit=False)
+        meter = self._provider.get_meter("ralph_otel", __version__)
+        self._metrics = MetricSignals(meter, config.prefix, config.duration_buckets, config.enable_histograms)
+        if self._export:
+            observe_age(meter, config.prefix, self._runs)
+            observe_health(meter, self._counts)
+        if self._sampler is not None:
+            from ralph_otel.signals import resources
+
+            resources.observe(meter, self._sampler, self._common_attributes)
+
+    def _common_attributes(self) -> dict[str, str]:
+        from ralph_otel.signals.metrics import common_attributes
+
+        running = [state for state in self._runs() if state.active]
+        return common_attributes(running[-1]) if running else {}
+
+    def _periodic_readers(self) -> list[MetricReader]:
+        readers: list[MetricReader] = []
+        for format_, add in (
+            (Format.OTLP, self._add_otlp),
+            (Format.CONSOLE, self._add_console),
+            (Format.STATSD, self._add_statsd),
+        ):
+            if self._wants(format_):
+                _guarded(f"exporter {format_}", partial(add, readers))
+        return readers
+
+    def _periodic(self, exporter: Any) -> MetricReader:
+        return PeriodicExportingMetricReader(exporter, export_interval_millis=self._config.collection_interval * 1000)
+
+    def _add_otlp(self, readers: list[MetricReader]) -> None:
+        from ralph_otel.exporters import otlp
+
+        target = self._config.target(Format.OTLP)
+        if otlp.wanted("metrics", target):
+            readers.append(self._periodic(otlp.metric_exporter(target)))
+
+    def _add_console(self, readers: list[MetricReader]) -> None:
+        from ralph_otel.exporters.console import ConsoleExporter
+
+        target = self._config.target(Format.CONSOLE)
+        stream = sys.stderr if target is None else open(_private(target), "a", encoding="utf-8")  # noqa: PTH123, SIM115
+        readers.append(self._periodic(ConsoleExporter(stream)))
+
+    def _add_statsd(self, readers: list[MetricReader]) -> None:
+        from ralph_otel.exporters.statsd import StatsdExporter
+
+        readers.append(self._periodic(StatsdExporter(self._config.target(Format.STATSD) or "127.0.0.1:8125")))
+
+    def _serve(self) -> PrometheusServer | None:
+        from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, write_target
+
+        target = self._config.target(Format.PROMETHEUS)
+        address = ("127.0.0.1", 9464) if target is None else _address(target)
+        if address is None:
+            return None
+        try:
+            host, port = address
+            server = PrometheusServer(self.snapshot, host, port, last_port=9474 if target is None else port)
+        except OSError as error:
+            notice(f"prometheus endpoint: {error}; set RALPH_OTEL_EXPORT_TARGET=prometheus=HOST:PORT")
+            return None
+        try:
+            sweep_targets(self._targets)
+            write_target(self._targets, self._instance_id, server.address, {"service_name": self._config.service_name})
+        except OSError as error:
+            notice(
+                f"prometheus file_sd target in {self._targets}: {error.strerror or error}; scrape the endpoint by hand"
+            )
+        return server
+
+    def _make_traces(self) -> tuple[TracerProvider | None, TraceSignals | None]:
+        from ralph_otel.exporters import otlp
+
+        target = self._config.target(Format.OTLP)
+        if not self._wants(Format.OTLP) or not otlp.wanted("traces", target):
+            return None, None
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from ralph_otel.signals.traces import TraceSignals
+
+        provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(otlp.span_exporter(target)))
+        return provider, TraceSignals(provider)
+
+
+def together(calls: Sequence[Callable[[], Any]], timeout: float) -> bool:
+    """Make calls that may hang, side by side, and wait for them no longer than one common deadline.
+
+    Returns:
+        Whether all of them came back. Those that did not are left to themselves, on daemon threads.
+    """
+    deadline = time.monotonic() + timeout
+    threads = [threading.Thread(target=_guarded, args=("shutdown", call), daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
+
+
+def _guarded(what: str, call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 — telemetry's own troubles are said, and end here
+        notice(f"{what}: {type(error).__name__}: {shown(str(error), 160)}")
+
+
+def _resource(config: MetricsConfig, instance_id: str) -> Resource:
+    attributes: dict[str, str | int] = {
+        "service.instance.id": instance_id,
+        "telemetry.distro.name": "ralph-otel",
+        "telemetry.distro.version": __version__,
+    }
+    if config.sources["service_name"] != "default" or "service.name" not in os.environ.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    ):
+        attributes["service.name"] = config.service_name
+    return Resource.create(attributes)
+
+
+def _sampler(config: MetricsConfig, runner_pid: int | None) -> ResourceSampler | None:
+    if runner_pid is None or not config.resources:
+        return None
+    from ralph_otel.signals.resources import ResourceSampler
+
+    sampler = ResourceSampler(runner_pid, config.collection_interval)
+    sampler.start()
+    return sampler
+
+
+def _address(target: str) -> tuple[str, int] | None:
+    """A target as host and port; None if it is a file's path."""
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdecimal() or "/" in target or int(port) > 65535:
+        return None
+    return host.strip("[]"), int(port)
+
+
+def _private(target: str) -> Path:
+    """The file by that name, made (0600) if it is not there."""
+    path = Path(target).expanduser()
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return path
+
+
+def _write_json(target: str | None, metrics: LoopMetrics) -> None:
+    """The aggregate as JSON: a file is replaced as a whole; without one, a line goes to stderr."""
+    if target is None:
+        print(json.dumps(metrics.to_dict()), file=sys.stderr, flush=True)  # noqa: T201 — what the user asked for
+        return
+    path = Path(target).expanduser()
+    fresh = _private(f"{path}.{os.getpid()}.tmp")
+    fresh.write_text(metrics.to_json() + "\n", encoding="utf-8")
+    fresh.replace(path)

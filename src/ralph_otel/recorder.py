@@ -1,0 +1,317 @@
+"""The recorder: follows journals, folds what it reads, and makes the signals of it, on a thread of its own.
+
+It reads what the probe wrote to the file, not what the probe had in memory: so a full queue, a fork, or another process
+that appends to the same journal change nothing. Only events that no journal could take come by a bounded queue.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ralph_otel.config import MetricsConfig
+from ralph_otel.events import Line
+from ralph_otel.journal import BadLine, Follower, decode, encode
+from ralph_otel.model import LoopMetrics
+from ralph_otel.notices import notice
+from ralph_otel.state import RunState, States
+
+if TYPE_CHECKING:
+    from ralph_otel.pipeline import Pipeline
+
+_POLL = 0.5
+"""Seconds between two looks for lines that other processes wrote."""
+_LINGER = 0.05
+"""Seconds that the first event of a batch waits for company: instruments are called once a batch."""
+_TURN = 0.002
+"""Seconds of work after which the host's threads get their chance at the interpreter."""
+_MAX_FOLLOWED = 256
+"""Journals followed at once; beyond, those of ended runs are let go."""
+
+
+class Recorder:
+    """Follows journals and records their events.
+
+    Args:
+        config: see `MetricsConfig`.
+        instance_id: the resource's `service.instance.id`.
+        runner_pid: the process whose resources, and those of the processes below it, are sampled; None: none.
+        on_tick: called on the recorder's thread with the aggregate, once in every collection interval.
+        export: whether exporters are started.
+    """
+
+    def __init__(
+        self,
+        config: MetricsConfig,
+        instance_id: str,
+        runner_pid: int | None = None,
+        on_tick: Callable[[LoopMetrics], None] | None = None,
+        export: bool = True,
+    ) -> None:
+        self.states = States()
+        self.events = 0
+        self.bad_lines = 0
+        self.dropped_events = 0
+        """Events that came when the queue was full."""
+        self.journal_errors = 0
+        """Events that a journal could not take."""
+        self._config = config
+        self._instance_id = instance_id
+        self._runner_pid = runner_pid
+        self._on_tick = on_tick
+        self._export = export
+        self._followers: dict[Path, Follower] = {}
+        self._families: list[tuple[Path, str]] = []
+        self._queue: deque[Line] = deque()
+        self._pipeline: Pipeline | None = None
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._awake = False
+        self._ready = threading.Event()
+        self._served = threading.Condition()
+        self._asked = self._answered = 0
+        self._commands: deque[tuple[int, Callable[[], None]]] = deque()
+        self._stopping = False
+        self._next_tick = time.monotonic() + config.collection_interval
+
+    # -- from any thread -----------------------------------------------------------------------------------------------
+
+    def follow(self, path: Path) -> None:
+        """Record a journal, from its start on; it need not exist yet."""
+        self._followers.setdefault(path, Follower(path))
+
+    def follow_runs(self, folder: Path, prefix: str) -> None:
+        """Record `<prefix>.jsonl`, and `<prefix>-2.jsonl` and so on as they appear."""
+        self._families.append((folder, prefix))
+
+    def wake(self) -> None:
+        """There is something new in a journal."""
+        if not self._awake:
+            self._awake = True
+            self._wake.set()
+
+    def offer(self, line: Line) -> None:
+        """Record an event that no journal holds; it is counted as dropped where the queue is full."""
+        if len(self._queue) >= self._config.queue_size:
+            self.dropped_events += 1
+            notice(f"more than {self._config.queue_size} events wait and no journal holds them; the newest are dropped")
+            return
+        self._queue.append(line)
+        self.wake()
+
+    def start(self) -> None:
+        """Begin; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ralph-otel", daemon=True)
+            self._thread.start()
+
+    def barrier(self, timeout: float) -> bool:
+        """Wait until everything emitted before this call has been recorded.
+
+        Returns:
+            Whether that was so within `timeout` seconds.
+        """
+        return self.call(lambda: None, timeout)
+
+    def call(self, command: Callable[[], None], timeout: float) -> bool:
+        """Have something done on the recorder's thread, after everything emitted before; wait for it.
+
+        Returns:
+            Whether it was done within `timeout` seconds.
+        """
+        thread = self._thread
+        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+            return False
+        deadline = time.monotonic() + timeout
+        with self._served:
+            self._asked += 1
+            ticket = self._asked
+            self._commands.append((ticket, command))
+            self._hurry.set()
+            self._wake.set()
+            while self._answered < ticket and thread.is_alive():
+                if not self._served.wait(min(0.2, max(0.0, deadline - time.monotonic()))) and (
+                    time.monotonic() >= deadline
+                ):
+                    return False
+        return True
+
+    def stop(self, timeout: float) -> bool:
+        """Record what is left, send what waits, and end, within `timeout` seconds.
+
+        Returns:
+            Whether the thread has ended.
+        """
+        thread = self._thread
+        if thread is None:
+            return True
+        deadline = time.monotonic() + timeout
+        self._stopping = True
+        self._hurry.set()
+        self._wake.set()
+        thread.join(timeout)
+        if thread.is_alive():
+            return False
+        if self._pipeline is not None:
+            self._pipeline.shutdown(max(0.1, deadline - time.monotonic()))
+        return True
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until exporters are set up: whether they are within `timeout` seconds."""
+        return self._ready.wait(timeout)
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The OpenTelemetry side, once it is there."""
+        return self._pipeline
+
+    def health(self) -> dict[str, int]:
+        """Our own counts, by their names in the catalog without `ralph_otel.`."""
+        return {
+            "events": self.events,
+            "dropped_events": self.dropped_events,
+            "bad_lines": self.bad_lines,
+            "journal_errors": self.journal_errors,
+            "refused_series": self._pipeline.refused if self._pipeline is not None else 0,
+        }
+
+    # -- on its own thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        self._set_up()
+        while True:
+            self._wake.wait(self._pause())
+            if not self._stopping and not self._hurry.is_set() and self._wake.is_set():
+                self._hurry.wait(_LINGER)
+            asked, stopping = self._asked, self._stopping
+            self._wake.clear()
+            self._hurry.clear()
+            self._awake = False
+            self._round()
+            self._answer(asked)
+            if stopping:
+                self._tick()
+                return
+            if time.monotonic() >= self._next_tick:
+                self._tick()
+
+    def _set_up(self) -> None:
+        try:
+            from ralph_otel.pipeline import Pipeline
+
+            self._pipeline = Pipeline(
+                self._config, self._instance_id, self.running, self.health, self._runner_pid, self._export
+            )
+        except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
+            notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
+        self._ready.set()
+
+    def running(self) -> list[RunState]:
+        """The states of all runs."""
+        return list(self.states.by_run.values())
+
+    def _pause(self) -> float:
+        return max(0.0, min(_POLL, self._next_tick - time.monotonic()))
+
+    def _round(self) -> None:
+        """Record everything there is."""
+        self._find_runs()
+        turn_ends = time.monotonic() + _TURN
+        for line in self._lines():
+            try:
+                self._record(line)
+            except Exception as error:  # noqa: BLE001 — one line must not cost the others
+                notice(f"recorder: {line['type']}: {type(error).__name__}: {error}; please report this")
+            if time.monotonic() > turn_ends and not self._stopping:
+                time.sleep(0.0001)
+                turn_ends = time.monotonic() + _TURN
+        if self._pipeline is not None:
+            self._pipeline.end_batch()
+
+    def _find_runs(self) -> None:
+        for folder, prefix in self._families:
+            for path in sorted(folder.glob(f"{prefix}*.jsonl")):
+                if path.stem == prefix or path.stem.removeprefix(f"{prefix}-").isdecimal():
+                    self.follow(path)
+        if len(self._followers) > _MAX_FOLLOWED:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Stop following the journals of runs that have ended and are read to their end."""
+        for path, follower in list(self._followers.items())[: -_MAX_FOLLOWED // 2]:
+            state = self.states.by_run.get(path.stem)
+            if (state is None or not state.active) and not follower.torn:
+                follower.close()
+                del self._followers[path]
+
+    def _lines(self) -> Iterator[Line]:
+        for follower in list(self._followers.values()):
+            yield from self._lines_of(follower)
+        while self._queue:
+            line = self._queue.popleft()
+            yield from self._decoded(encode(line))
+
+    def _lines_of(self, follower: Follower) -> Iterator[Line]:
+        while True:
+            oversized = follower.oversized
+            try:
+                raws = follower.read()
+            except OSError as error:
+                notice(f"cannot read {follower.path}: {error.strerror}")
+                return
+            self.bad_lines += follower.oversized - oversized
+            for raw in raws:
+                yield from self._decoded(raw)
+            if not raws and follower.at_end:
+                return
+
+    def _decoded(self, raw: bytes) -> Iterator[Line]:
+        if not raw or raw.isspace():
+            return
+        try:
+            line = decode(raw)
+        except BadLine as error:
+            self.bad_lines += 1
+            notice(f"a line of the journal is skipped: {error}")
+            return
+        yield line
+
+    def _record(self, line: Line) -> None:
+        self.events += 1
+        state = self.states.apply(line)
+        if state is not None and self._pipeline is not None:
+            self._pipeline.record(line, state)
+
+    def _answer(self, asked: int) -> None:
+        while self._commands and self._commands[0][0] <= asked:
+            try:
+                self._commands.popleft()[1]()
+            except Exception as error:  # noqa: BLE001 — whoever asked sees that there is no answer
+                notice(f"recorder: {type(error).__name__}: {error}; please report this")
+        with self._served:
+            self._answered = asked
+            self._served.notify_all()
+
+    def _tick(self) -> None:
+        self._next_tick = time.monotonic() + self._config.collection_interval
+        metrics = self.metrics()
+        if self._pipeline is not None:
+            self._pipeline.tick(metrics)
+        if self._on_tick is not None:
+            self._on_tick(metrics)
+
+    def metrics(self) -> LoopMetrics:
+        """The aggregate over all runs, now. Belongs to the recorder's thread: use `call`."""
+        return self.states.metrics(time.time_ns())
+
+    def reset(self) -> None:
+        """Count from nothing. Belongs to the recorder's thread: use `call`."""
+        self.states.reset()
+        self.events = self.bad_lines = self.dropped_events = self.journal_errors = 0
+        if self._pipeline is not None:
+            self._pipeline.reset()

@@ -1,0 +1,231 @@
+"""From events to OpenTelemetry instruments, as the catalog says.
+
+What adds up (counters) and what only the last value counts of (gauges) is gathered while a batch of events is worked
+off and goes to the instruments once, in `flush`; an instrument call costs more than all the rest of an event. Values
+of histograms go there at once.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from ralph_otel.catalog import BY_NAME, HEALTH, LOOP_NAME, METRICS, RUNNER, Feed, Kind, Metric
+from ralph_otel.events import Line, shown
+from ralph_otel.notices import notice
+from ralph_otel.signals.context import context_of
+from ralph_otel.state import GENERIC_COUNTERS, GENERIC_GAUGES, RunState
+
+MAX_GENERIC = 500
+"""Names that the generic operations may make; measurements of further ones are refused, counted and said."""
+MAX_LABELS = 20
+"""Labels of one generic measurement; further ones are left out."""
+UNKNOWN = "unknown"
+
+_Key = tuple[Any, ...]
+_COMMON = (LOOP_NAME.name, RUNNER.name)
+_UNITS = re.compile(r"_(total|seconds|percent|ratio|usd)$", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A feed with the instrument it goes into."""
+
+    feed: Feed
+    record: Callable[..., None]
+    kind: Kind
+    follows: bool
+    names: tuple[str, ...]
+    values: tuple[Callable[[Line], str | None], ...]
+
+
+class MetricSignals:
+    """The instruments of the catalog on one meter.
+
+    Args:
+        meter: where the instruments are made.
+        prefix: how the loop's metrics begin.
+        buckets: upper bounds for durations and for `observe`, in seconds.
+        histograms: whether distributions are recorded.
+    """
+
+    def __init__(self, meter: Meter, prefix: str, buckets: Sequence[float], histograms: bool = True) -> None:
+        self._meter = meter
+        self._prefix = prefix
+        self._buckets = list(buckets)
+        self._histograms = histograms
+        self._streams: dict[str, list[_Stream]] = {}
+        self._added: dict[_Key, tuple[float, Line]] = {}
+        self._set: dict[_Key, float] = {}
+        self._reported: dict[_Key, float] = {}
+        self._generic: dict[str, tuple[Kind, Callable[..., None]] | None] = {}
+        self.refused = 0
+        """Generic measurements that were not recorded."""
+        for metric in METRICS:
+            if metric.feeds and (histograms or metric.kind is not Kind.HISTOGRAM):
+                self._add(metric)
+
+    def _add(self, metric: Metric) -> None:
+        record = self._instrument(metric.kind, metric.full_name(self._prefix), metric)
+        for feed in metric.feeds:
+            names, values = tuple(feed.attributes), tuple(feed.attributes.values())
+            stream = _Stream(feed, record, metric.kind, metric.follows, (*_COMMON, *names), values)
+            self._streams.setdefault(feed.event, []).append(stream)
+
+    def _instrument(self, kind: Kind, name: str, metric: Metric) -> Callable[..., None]:
+        meter, unit, description = self._meter, metric.unit, metric.description
+        if kind is Kind.COUNTER:
+            return meter.create_counter(name, unit, description).add
+        if kind is Kind.UPDOWN:
+            return meter.create_up_down_counter(name, unit, description).add
+        if kind is Kind.GAUGE:
+            return meter.create_gauge(name, unit, description).set
+        bounds = list(metric.buckets or self._buckets)
+        return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=bounds).record
+
+    def record(self, line: Line, state: RunState) -> None:
+        """Take in a completed line, and its run's state after it."""
+        for stream in self._streams.get(line["type"], ()):
+            value = stream.feed.value(line, state)
+            if value is None:
+                continue
+            key: _Key = (stream.record, stream.names, state.name or UNKNOWN, state.runner or UNKNOWN)
+            if stream.values:
+                key += tuple([value_of(line) for value_of in stream.values])
+            if stream.kind is Kind.HISTOGRAM:
+                stream.record(value, _attributes(key), context_of(line))
+            elif stream.kind is Kind.GAUGE:
+                self._set[key] = value
+            else:
+                self._count(key, value, line, state.run_id if stream.follows else None)
+        if line["type"] in _GENERIC:
+            self._record_generic(line, state)
+
+    def _count(self, key: _Key, value: float, line: Line, followed: str | None) -> None:
+        """Add to a counter; for one that follows a run's state: what has changed since the last time."""
+        if followed is not None:
+            place = (followed, key)
+            before = self._reported.get(place)
+            self._reported[place] = value
+            if before == value:
+                return
+            value -= before or 0
+        gathered = self._added.get(key)
+        self._added[key] = (value + gathered[0] if gathered else value, line)
+
+    def flush(self) -> None:
+        """Hand what was gathered to the instruments."""
+        added, self._added = self._added, {}
+        for key, (value, line) in added.items():
+            key[0](value, _attributes(key), context_of(line))
+        gauges, self._set = self._set, {}
+        for key, value in gauges.items():
+            key[0](value, _attributes(key))
+
+    # -- the generic operations ----------------------------------------------------------------------------------------
+
+    def _record_generic(self, line: Line, state: RunState) -> None:
+        kind, known = _GENERIC[line["type"]]
+        if line["name"] in known and not line.get("labels"):
+            return  # one of the catalog's own: its feeds have taken it
+        if kind is Kind.HISTOGRAM and not self._histograms:
+            return
+        record = self._generic_instrument(kind, line["name"])
+        if record is None:
+            self.refused += 1
+            return
+        labels = list((line.get("labels") or {}).items())[:MAX_LABELS]
+        names = tuple(str(name)[:256] for name, _ in labels)
+        values = tuple(_label(value) for _, value in labels)
+        key = (record, (*_COMMON, *names), state.name or UNKNOWN, state.runner or UNKNOWN, *values)
+        if kind is Kind.HISTOGRAM:
+            record(line["value"], _attributes(key), context_of(line))
+        elif kind is Kind.GAUGE:
+            self._set[key] = line["value"]
+        else:
+            self._count(key, line["value"], line, None)
+
+    def _generic_instrument(self, kind: Kind, name: str) -> Callable[..., None] | None:
+        plain = re.sub(r"[^A-Za-z0-9_]+", "_", name)
+        if kind is Kind.COUNTER:
+            plain = plain.removesuffix("_total")
+        made = self._generic.get(plain)
+        if made is not None and made[0] is kind:
+            return made[1]
+        if problem := self._problem_with(plain, kind):
+            notice(f"{kind} {shown(name)}: {problem}")
+            return None
+        described = Metric(plain, kind, "", f"{kind.capitalize()} {plain}, recorded by the loop.")
+        record = self._instrument(kind, f"{self._prefix}.{plain}", described)
+        self._generic[plain] = (kind, record)
+        return record
+
+    def _problem_with(self, plain: str, kind: Kind) -> str | None:
+        if not plain or len(plain) > 200:
+            return "a name must be 1 to 200 letters, digits and '_'"
+        if _UNITS.sub("", plain) in _CATALOG_NAMES or plain in _CATALOG_NAMES:
+            return "that metric is made from the loop's events; choose another name"
+        if made := self._generic.get(plain):
+            return f"that name is a {made[0]} already; choose another name"
+        if len(self._generic) >= MAX_GENERIC:
+            return f"there are {MAX_GENERIC} names already; put what varies into labels"
+        return None
+
+
+_GENERIC: dict[str, tuple[Kind, Iterable[str]]] = {
+    "counter.added": (Kind.COUNTER, GENERIC_COUNTERS),
+    "gauge.set": (Kind.GAUGE, GENERIC_GAUGES),
+    "histogram.observed": (Kind.HISTOGRAM, ()),
+}
+_CATALOG_NAMES = frozenset(BY_NAME)
+
+
+def common_attributes(state: RunState) -> dict[str, str]:
+    """The attributes that are on every metric of a run's loop."""
+    return {LOOP_NAME.name: state.name or UNKNOWN, RUNNER.name: state.runner or UNKNOWN}
+
+
+def _attributes(key: _Key) -> dict[str, str]:
+    return {name: value for name, value in zip(key[1], key[2:], strict=True) if value is not None}
+
+
+def _label(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)[:256]
+
+
+def observe_age(meter: Meter, prefix: str, runs: Callable[[], Iterable[RunState]]) -> None:
+    """Make the gauge of how long the running iteration has taken; of several of one loop, the oldest."""
+    metric = BY_NAME["iteration_age"]
+
+    def ages(options: CallbackOptions) -> Iterable[Observation]:
+        now, oldest = time.time_ns(), dict[tuple[str, str], int]()
+        for state in runs():
+            started = [iteration.started for iteration in list(state.open_iterations.values())]
+            if started and state.active:
+                loop = (state.name or UNKNOWN, state.runner or UNKNOWN)
+                oldest[loop] = min(min(started), oldest.get(loop, now))
+        for loop, start in oldest.items():
+            yield Observation(max(0, now - start) / 1e9, dict(zip(_COMMON, loop, strict=True)))
+
+    meter.create_observable_gauge(metric.full_name(prefix), [ages], metric.unit, metric.description)
+
+
+def observe_health(meter: Meter, counts: Callable[[], dict[str, int]]) -> None:
+    """Make the counters of our own health.
+
+    Args:
+        meter: where they are made.
+        counts: gives each count by its name in the catalog without `ralph_otel.`.
+    """
+    for metric in HEALTH:
+        name = metric.name.removeprefix("ralph_otel.")
+
+        def count(options: CallbackOptions, name: str = name) -> Iterable[Observation]:
+            return [Observation(counts()[name])]
+
+        meter.create_observable_counter(metric.name, [count], metric.unit, metric.description)
