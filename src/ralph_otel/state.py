@@ -398,22 +398,23 @@ class RunState:
             setattr(self, field, getattr(self, field) + int(line["value"]))
 
     def _gauge_set(self, line: Line, ts: int) -> None:
-        if (field := GENERIC_GAUGES.get(line["name"])) is not None and not line.get("labels"):
-            value = line["value"]
-            setattr(self, field, value if field in ("context_percent", "velocity_override", "score") else int(value))
-            self.tests_at = self.progress_at = self.context_at = ts
+        found = GENERIC_GAUGES.get(line["name"])
+        if found is not None and not line.get("labels"):
+            field, when, kind = found
+            setattr(self, field, kind(line["value"]))
+            setattr(self, when, ts)
 
 
 GENERIC_COUNTERS = {"files_changed": "files_changed", "iterations_with_progress": "iterations_with_progress"}
-GENERIC_GAUGES = {
-    "context_usage": "context_percent",
-    "progress_score": "score",
-    "progress_velocity": "velocity_override",
-    "test_failure_streak": "failure_streak",
-    "flaky_tests": "flaky_count",
-    "no_progress_streak": "no_progress_streak",
+GENERIC_GAUGES: dict[str, tuple[str, str, type[int] | type[float]]] = {
+    "context_usage": ("context_percent", "context_at", float),
+    "progress_score": ("score", "progress_at", float),
+    "progress_velocity": ("velocity_override", "progress_at", float),
+    "no_progress_streak": ("no_progress_streak", "progress_at", int),
+    "test_failure_streak": ("failure_streak", "tests_at", int),
+    "flaky_tests": ("flaky_count", "tests_at", int),
 }
-"""Metrics of the catalog that the generic operations may feed by name, and the state's field behind each."""
+"""Metrics of the catalog that the generic operations may feed by name: the state's field, when it was said, its type."""
 
 _HANDLERS: dict[str, Callable[[RunState, Line, int], bool | None]] = {
     name[1:].replace("_", ".", 1): getattr(RunState, name)

@@ -1,8 +1,7 @@
-"""What the exporters' tests have in common: a real SDK pipeline, and the notices it leads to."""
+"""What the exporters' tests have in common: a real SDK pipeline, and what ralph-otel says to a person."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import pytest
@@ -11,6 +10,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricsData
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.util.types import AttributeValue
 
 from ralph_otel import notices
 from ralph_otel.exporters.snapshot import SnapshotReader
@@ -19,7 +19,7 @@ from ralph_otel.exporters.snapshot import SnapshotReader
 class Pipeline:
     """A provider with a reader, and a meter to make instruments with."""
 
-    def __init__(self, resource: Mapping[str, str] | None = None, views: tuple[View, ...] = ()) -> None:
+    def __init__(self, resource: Mapping[str, AttributeValue] | None = None, views: tuple[View, ...] = ()) -> None:
         self.reader = SnapshotReader()
         self.provider = MeterProvider([self.reader], resource=Resource(resource or {}), views=views)
         self.meter: Meter = self.provider.get_meter("test")
@@ -31,11 +31,9 @@ class Pipeline:
         return data
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """The notices so far."""
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-def forget_notices() -> None:
-    """Let every notice be said again, as in a new process."""
-    notices._said.clear()
+def hear_notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The list that every notice from now on is put into; none counts as said already."""
+    heard: list[str] = []
+    monkeypatch.setattr(notices, "_said", set())
+    monkeypatch.setattr(notices.logger, "warning", lambda text, *arguments: heard.append(text % arguments))
+    return heard

@@ -56,7 +56,9 @@ def test_one_or_two_values_come_back_as_they_were(values: list[float], bounds: l
 def test_a_quantile_lies_in_the_bucket_of_the_true_one(values: list[float], bounds: list[float], q: float) -> None:
     point = histogram(values, bounds)
     true = sorted(values)[max(0, math.ceil(q * len(values) - 1e-9) - 1)]
-    [(low, high)] = [(b.low, b.high) for b in buckets(point) if bisect_left(bounds, b.high) == bisect_left(bounds, true)]
+    [(low, high)] = [
+        (b.low, b.high) for b in buckets(point) if bisect_left(bounds, b.high) == bisect_left(bounds, true)
+    ]
     assert low - 1e-9 <= quantile(point, q) <= high + 1e-9
 
 

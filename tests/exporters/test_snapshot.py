@@ -20,7 +20,8 @@ def value_of(data: MetricsData, name: str) -> float:
     return point.value
 
 
-def test_each_reading_has_the_running_total(pipeline: Pipeline) -> None:
+def test_each_reading_has_the_running_total() -> None:
+    pipeline = Pipeline()
     counter = pipeline.meter.create_counter("a")
     counter.add(2)
     assert value_of(pipeline.read(), "a") == 2
@@ -29,11 +30,13 @@ def test_each_reading_has_the_running_total(pipeline: Pipeline) -> None:
     assert value_of(pipeline.read(), "a") == 5
 
 
-def test_there_is_nothing_to_read_without_metrics(pipeline: Pipeline) -> None:
+def test_there_is_nothing_to_read_without_metrics() -> None:
+    pipeline = Pipeline()
     assert pipeline.reader.read() is None
 
 
-def test_parallel_readers_all_get_whole_data(pipeline: Pipeline) -> None:
+def test_parallel_readers_all_get_whole_data() -> None:
+    pipeline = Pipeline()
     for number in range(20):
         pipeline.meter.create_counter(f"c{number}").add(1)
     with ThreadPoolExecutor(16) as pool:
@@ -41,7 +44,8 @@ def test_parallel_readers_all_get_whole_data(pipeline: Pipeline) -> None:
     assert all(data is not None and sum(1 for _ in metrics_of(data)) == 20 for data in readings)
 
 
-def test_flushing_and_repeated_shutdown_change_nothing(pipeline: Pipeline) -> None:
+def test_flushing_and_repeated_shutdown_change_nothing() -> None:
+    pipeline = Pipeline()
     pipeline.meter.create_counter("a").add(2)
     assert pipeline.provider.force_flush()
     assert pipeline.provider.force_flush()
@@ -50,7 +54,8 @@ def test_flushing_and_repeated_shutdown_change_nothing(pipeline: Pipeline) -> No
     assert value_of(pipeline.read(), "a") == 2
 
 
-def test_exemplars_outlive_the_reading_that_collects_them(pipeline: Pipeline) -> None:
+def test_exemplars_outlive_the_reading_that_collects_them() -> None:
+    pipeline = Pipeline()
     histogram = pipeline.meter.create_histogram("d", "s", explicit_bucket_boundaries_advisory=[1.0, 10.0])
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
 
@@ -72,8 +77,9 @@ def test_exemplars_outlive_the_reading_that_collects_them(pipeline: Pipeline) ->
 
 
 def test_a_collection_that_hangs_does_not_hold_other_readers_for_ever(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pipeline = Pipeline()
     monkeypatch.setattr(snapshot, "_PATIENCE", 0.05)
     entered, go_on = threading.Event(), threading.Event()
 

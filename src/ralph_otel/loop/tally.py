@@ -24,7 +24,7 @@ WORDS = {
 """What test programs call their counts. `ran` counts passed, failed and (most) skipped tests together; deselected
 tests are none, but only a test program speaks of them."""
 
-_WORDS = r"[a-z]+(?: [a-z]+)*"
+_WORDS = r"[a-z]{1,20}(?: [a-z]{1,20}){0,2}"  # bounded, so that a long line takes no long time
 NUMBER_AND_WORD = re.compile(rf"\b(?:([0-9]{{1,9}}) ({_WORDS})|({_WORDS})[ =]([0-9]{{1,9}}))", re.IGNORECASE)
 
 
