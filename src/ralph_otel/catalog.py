@@ -344,4 +344,36 @@ HEALTH: tuple[Metric, ...] = (
 )  # fmt: skip
 """Our own health; on every exporter, so that what is missing can be seen to be missing."""
 
-BY_NAME: dict[str, Metric] = {metric.name: metric for metric in (*METRICS, *HEALTH)}
+_PROCESS_ROLE = (ROLE,)
+_UPDOWN, _GAUGE = Kind.OBSERVABLE_UPDOWN, Kind.OBSERVABLE_GAUGE
+RESOURCES: tuple[Metric, ...] = (
+    Metric(
+        "process.cpu.utilization", _GAUGE, "1",
+        "Fraction of all processor cores that the runner, or all processes below it together, had in use.",
+        _PROCESS_ROLE, absolute=True,
+    ),
+    Metric("process.memory.usage", _UPDOWN, "By", "Physical memory in use.", _PROCESS_ROLE, absolute=True),
+    Metric("process.thread.count", _UPDOWN, "{thread}", "Threads.", _PROCESS_ROLE, absolute=True),
+    Metric(
+        "process.unix.file_descriptor.count", _UPDOWN, "{file_descriptor}",
+        "File descriptors that the runner has open.", _PROCESS_ROLE, absolute=True,
+    ),
+    Metric(
+        "ralph.process.count", _UPDOWN, "{process}", "Living processes: the runner, and those below it.",
+        _PROCESS_ROLE, absolute=True,
+    ),
+    Metric(
+        "system.cpu.utilization", _GAUGE, "1", "Fraction of the machine's processor time that was not idle.",
+        absolute=True,
+    ),
+    Metric("system.memory.utilization", _GAUGE, "1", "Fraction of the machine's memory in use.", absolute=True),
+    Metric(
+        "system.cpu.load_average.1m", _GAUGE, "{thread}", "Runnable threads of the machine, mean over one minute.",
+        absolute=True,
+    ),
+)  # fmt: skip
+"""What the runner, its agents and the machine use. Names and units are those of the semantic conventions, which have
+none for the number of processes in a tree, hence ours, nor for the load average, called as the Collector's host metrics
+call it."""
+
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in (*METRICS, *RESOURCES, *HEALTH)}

@@ -414,7 +414,7 @@ GENERIC_GAUGES: dict[str, tuple[str, str, type[int] | type[float]]] = {
     "test_failure_streak": ("failure_streak", "tests_at", int),
     "flaky_tests": ("flaky_count", "tests_at", int),
 }
-"""Metrics of the catalog that the generic operations may feed by name: the state's field, when it was said, its type."""
+"""Metrics of the catalog that generic operations may feed by name: the field, when it was said, its type."""
 
 _HANDLERS: dict[str, Callable[[RunState, Line, int], bool | None]] = {
     name[1:].replace("_", ".", 1): getattr(RunState, name)

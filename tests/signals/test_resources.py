@@ -16,8 +16,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Metric, Sum
 
 from ralph_otel import events
+from ralph_otel.catalog import RESOURCES, Kind
 from ralph_otel.signals import process_tree, resources
-from ralph_otel.signals.resources import METRICS, ResourceSampler, Sample, Usage, observe
+from ralph_otel.signals.resources import ResourceSampler, Sample, Usage, observe
 
 BUSY = "while True: pass"
 HOLDS_50_MB = "held = b'x' * 50_000_000; print(flush=True); import time; time.sleep(300)"
@@ -402,16 +403,16 @@ class TestMetrics:
     def test_kinds_and_units_are_the_tables(self, sampler: ResourceSampler, observed: Observed) -> None:
         sampler.last = FULL
         collected = observed.metrics()
-        for row in METRICS:
+        for row in RESOURCES:
             metric = collected[row.name]
             assert (metric.unit, metric.description) == (row.unit, row.description)
-            if row.kind == "observable_updowncounter":
+            if row.kind is Kind.OBSERVABLE_UPDOWN:
                 assert isinstance(metric.data, Sum)
                 assert not metric.data.is_monotonic
             else:
                 assert isinstance(metric.data, Gauge)
         assert collected["process.memory.usage"].unit == "By"
-        assert all(row.description for row in METRICS)
+        assert VALUES.keys() == {row.name for row in RESOURCES}
 
     def test_every_value_carries_the_attributes_of_the_moment(
         self, sampler: ResourceSampler, observed: Observed
@@ -444,12 +445,12 @@ class TestMetrics:
         sampler.last = FULL
         monkeypatch.setattr(sampler, "sample", lambda: pytest.fail("sampled by the exporting thread"))
         monkeypatch.setattr(resources, "read_runner", lambda process: pytest.fail("read by the exporting thread"))
-        assert len(observed.values()) == len(METRICS)
+        assert len(observed.values()) == len(RESOURCES)
 
     def test_a_real_sample_shows_every_metric(self, sampler: ResourceSampler, observed: Observed) -> None:
         sampler.start()
         until(lambda: sampler.last is not None and sampler.last.cpu_utilization is not None)
-        assert set(observed.values()) == {row.name for row in METRICS}
+        assert set(observed.values()) == {row.name for row in RESOURCES}
 
 
 class TestEvents:

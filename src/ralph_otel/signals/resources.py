@@ -16,6 +16,7 @@ import psutil
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.util.types import AttributeValue
 
+from ralph_otel.catalog import RESOURCES, ROLE, Kind
 from ralph_otel.events import ResourceSampled
 from ralph_otel.signals.process_tree import (
     AGENT,
@@ -30,8 +31,6 @@ from ralph_otel.signals.process_tree import (
     read_below,
     read_runner,
 )
-
-ROLE = "ralph.process.role"
 
 _SHORTEST = 0.1
 """Seconds that must lie between two CPU times to compare them: they tick every 0.01 s."""
@@ -169,88 +168,29 @@ def _sum(values: Sequence[int | None]) -> int | None:
     return sum(known) if known or not values else None
 
 
-@dataclass(frozen=True)
-class ResourceMetric:
-    """One metric over a sample."""
-
-    name: str
-    kind: str
-    """`observable_gauge` or `observable_updowncounter`."""
-    unit: str
-    description: str
-    values: Callable[[Sample], list[tuple[Number, str | None]]]
-    """The known values, each with its role; the machine's have none."""
+Values = Callable[[Sample], list[tuple[Number, str | None]]]
+"""The known values of a metric in a sample, each with its role; the machine's have none."""
 
 
-def _by_role(value: Callable[[Usage], Number | None]) -> Callable[[Sample], list[tuple[Number, str | None]]]:
+def _by_role(value: Callable[[Usage], Number | None]) -> Values:
     return lambda sample: [(known, usage.role) for usage in sample.usages if (known := value(usage)) is not None]
 
 
-def _of_machine(value: Callable[[Sample], Number | None]) -> Callable[[Sample], list[tuple[Number, str | None]]]:
+def _of_machine(value: Callable[[Sample], Number | None]) -> Values:
     return lambda sample: [(known, None)] if (known := value(sample)) is not None else []
 
 
-METRICS: tuple[ResourceMetric, ...] = (
-    ResourceMetric(
-        "process.cpu.utilization",
-        "observable_gauge",
-        "1",
-        "Fraction of all processor cores that the runner, or all processes below it together, had in use.",
-        _by_role(lambda usage: usage.cpu_utilization),
-    ),
-    ResourceMetric(
-        "process.memory.usage",
-        "observable_updowncounter",
-        "By",
-        "Physical memory in use.",
-        _by_role(lambda usage: usage.memory),
-    ),
-    ResourceMetric(
-        "process.thread.count",
-        "observable_updowncounter",
-        "{thread}",
-        "Threads.",
-        _by_role(lambda usage: usage.threads),
-    ),
-    ResourceMetric(
-        "process.unix.file_descriptor.count",
-        "observable_updowncounter",
-        "{file_descriptor}",
-        "File descriptors that the runner has open.",
-        _by_role(lambda usage: usage.file_descriptors),
-    ),
-    ResourceMetric(
-        "ralph.process.count",
-        "observable_updowncounter",
-        "{process}",
-        "Living processes: the runner, and those below it.",
-        _by_role(lambda usage: usage.processes),
-    ),
-    ResourceMetric(
-        "system.cpu.utilization",
-        "observable_gauge",
-        "1",
-        "Fraction of the machine's processor time that was not idle.",
-        _of_machine(lambda sample: sample.cpu_utilization),
-    ),
-    ResourceMetric(
-        "system.memory.utilization",
-        "observable_gauge",
-        "1",
-        "Fraction of the machine's memory in use.",
-        _of_machine(lambda sample: sample.memory_utilization),
-    ),
-    ResourceMetric(
-        "system.cpu.load_average.1m",
-        "observable_gauge",
-        "{thread}",
-        "Runnable threads of the machine, mean over one minute.",
-        _of_machine(lambda sample: sample.load_average),
-    ),
-)
-"""Names and units are those of the semantic conventions, `process.*` and `system.*`. They have no name for the number
-of processes in a tree, hence ours, nor for the load average, which is called as the Collector's host metrics call it.
-"""
+VALUES: dict[str, Values] = {
+    "process.cpu.utilization": _by_role(lambda usage: usage.cpu_utilization),
+    "process.memory.usage": _by_role(lambda usage: usage.memory),
+    "process.thread.count": _by_role(lambda usage: usage.threads),
+    "process.unix.file_descriptor.count": _by_role(lambda usage: usage.file_descriptors),
+    "ralph.process.count": _by_role(lambda usage: usage.processes),
+    "system.cpu.utilization": _of_machine(lambda sample: sample.cpu_utilization),
+    "system.memory.utilization": _of_machine(lambda sample: sample.memory_utilization),
+    "system.cpu.load_average.1m": _of_machine(lambda sample: sample.load_average),
+}
+"""Where each row of `catalog.RESOURCES` has its values from."""
 
 
 def observe(meter: Meter, sampler: ResourceSampler, attributes: Callable[[], Mapping[str, AttributeValue]]) -> None:
@@ -260,28 +200,23 @@ def observe(meter: Meter, sampler: ResourceSampler, attributes: Callable[[], Map
         attributes: gives the attributes that every value carries, asked anew at each collection.
     """
     create = {
-        "observable_gauge": meter.create_observable_gauge,
-        "observable_updowncounter": meter.create_observable_up_down_counter,
+        Kind.OBSERVABLE_GAUGE: meter.create_observable_gauge,
+        Kind.OBSERVABLE_UPDOWN: meter.create_observable_up_down_counter,
     }
-    for metric in METRICS:
-        create[metric.kind](
-            metric.name,
-            callbacks=[_callback(metric, sampler, attributes)],
-            unit=metric.unit,
-            description=metric.description,
-        )
+    for metric in RESOURCES:
+        callback = _callback(VALUES[metric.name], sampler, attributes)
+        create[metric.kind](metric.name, [callback], metric.unit, metric.description)
 
 
 def _callback(
-    metric: ResourceMetric, sampler: ResourceSampler, attributes: Callable[[], Mapping[str, AttributeValue]]
+    values: Values, sampler: ResourceSampler, attributes: Callable[[], Mapping[str, AttributeValue]]
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observations(_: CallbackOptions) -> list[Observation]:
         if sampler.last is None:
             return []
         common = attributes()
         return [
-            Observation(value, {**common, ROLE: role} if role else common)
-            for value, role in metric.values(sampler.last)
+            Observation(value, {**common, ROLE.name: role} if role else common) for value, role in values(sampler.last)
         ]
 
     return observations
