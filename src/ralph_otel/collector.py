@@ -31,6 +31,8 @@ from ralph_otel.tracecontext import TraceContext, new_span_id
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
+    from ralph_otel.pipeline import Host
+
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of a process may be delayed at the most."""
 BARRIER_TIMEOUT = 10.0
@@ -46,10 +48,12 @@ class MetricsCollector:
 
     Args:
         config: see `MetricsConfig`; by default what the environment and the configuration file say.
+        host: the host's providers (`ralph_otel.pipeline.Host`), where everything goes to its own pipeline.
     """
 
-    def __init__(self, config: MetricsConfig | None = None) -> None:
+    def __init__(self, config: MetricsConfig | None = None, host: Host | None = None) -> None:
         self.config = config if config is not None else MetricsConfig()
+        self._host = host
         self.instance_id = new_run_id()
         """The resource's `service.instance.id`, and the run id of the first loop."""
         self._lock = threading.Lock()
@@ -282,7 +286,9 @@ class MetricsCollector:
             with self._lock:
                 if self._recorder is None:
                     pid = os.getpid()
-                    self._recorder = Recorder(self.config, self.instance_id, pid, self._broadcaster.publish)
+                    self._recorder = Recorder(
+                        self.config, self.instance_id, pid, self._broadcaster.publish, host=self._host
+                    )
         return self._recorder
 
     def _after_fork(self) -> None:
@@ -355,13 +361,14 @@ _registered: MetricsCollector | None = None
 _registering = threading.Lock()
 
 
-def register(config: MetricsConfig | None = None, **fields: Any) -> MetricsCollector:
+def register(config: MetricsConfig | None = None, *, host: Host | None = None, **fields: Any) -> MetricsCollector:
     """Make this process's collector, or return the one it has. Call it once, at start-up.
 
     Comes back in milliseconds: the SDK and the exporters are imported and started in the background.
 
     Args:
         config: the configuration; instead of it, any field of `MetricsConfig` by name.
+        host: the host's providers, see `ralph_otel.RalphInstrumentor`.
 
     Returns:
         The collector. If anything is wrong with the configuration, one that works with what is right.
@@ -369,7 +376,7 @@ def register(config: MetricsConfig | None = None, **fields: Any) -> MetricsColle
     global _registered
     with _registering:
         if _registered is None or _registered._closed:
-            made = MetricsCollector(config if config is not None else _config_of(fields))
+            made = MetricsCollector(config if config is not None else _config_of(fields), host)
             made.start()
             atexit.register(made.shutdown)
             _registered = made

@@ -12,13 +12,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.metrics import Meter
+from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import TracerProvider as APITracerProvider
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.events import Line, shown
@@ -39,6 +43,19 @@ if TYPE_CHECKING:
 Format = MetricsExportFormat
 
 
+@dataclass(frozen=True)
+class Host:
+    """A host's own pipeline.
+
+    Args:
+        meter_provider: where instruments are made.
+        tracer_provider: gives the provider of tracers, once there is one.
+    """
+
+    meter_provider: APIMeterProvider
+    tracer_provider: Callable[[], APITracerProvider]
+
+
 class Pipeline:
     """Where signals are made and where they go.
 
@@ -49,6 +66,7 @@ class Pipeline:
         counts: gives our own health's counts, by name.
         runner_pid: the runner's process, whose resources are sampled; None: nothing is sampled.
         export: whether exporters are started; without, the figures are there to be read only.
+        host: the host's providers, where it has a pipeline of its own: then everything goes there and none is made.
     """
 
     def __init__(
@@ -59,17 +77,22 @@ class Pipeline:
         counts: Callable[[], dict[str, int]],
         runner_pid: int | None = None,
         export: bool = True,
+        host: Host | None = None,
     ) -> None:
         self._config = config
+        self._host = host
         self._runs = runs
         self._counts = counts
-        self._export = export
+        self._export = export and host is None
         self._instance_id = instance_id
         self.resource = _resource(config, instance_id)
         self._sampler = _sampler(config, runner_pid) if export else None
+        self._provider: MeterProvider | None = None
+        self._reader: SnapshotReader | None = None
         self._make_metrics()
-        self._server = self._serve() if export and self._wants(Format.PROMETHEUS) else None
-        self._tracer_provider, self._traces = self._make_traces() if export else (None, None)
+        self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
+        self._tracer_provider: TracerProvider | None = None
+        self._traces = self._make_traces()
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
@@ -84,8 +107,8 @@ class Pipeline:
         self._metrics.flush()
 
     def snapshot(self) -> MetricsData | None:
-        """The figures of all instruments, as they stand."""
-        return self._reader.read()
+        """The figures of all instruments, as they stand; None where they are the host's."""
+        return self._reader.read() if self._reader is not None else None
 
     @property
     def refused(self) -> int:
@@ -115,27 +138,24 @@ class Pipeline:
             write_textfile(path.expanduser(), data)
 
     def reset(self) -> None:
-        """Begin with fresh instruments."""
+        """Begin with fresh instruments. A host's cannot be reset: they go on."""
         old = self._provider
-        self._make_metrics()
-        if self._server is not None:
-            self._server.read = self.snapshot
-        together([old.shutdown], 1.0)
+        if old is not None:
+            self._make_metrics()
+            together([old.shutdown], 1.0)
 
     def flush(self, timeout: float) -> None:
         """Send what waits, for at most `timeout` seconds."""
-        calls: list[Callable[[], Any]] = [self._provider.force_flush]
-        if self._tracer_provider is not None:
-            calls.append(self._tracer_provider.force_flush)
-        together(calls, timeout)
+        together([provider.force_flush for provider in self._providers()], timeout)
+
+    def _providers(self) -> list[MeterProvider | TracerProvider]:
+        return [provider for provider in (self._provider, self._tracer_provider) if provider is not None]
 
     def shutdown(self, timeout: float) -> None:
         """Send what waits and end everything, in at most `timeout` seconds whatever the network does."""
         if self._sampler is not None:
             self._sampler.stop()
-        calls: list[Callable[[], Any]] = [self._provider.shutdown]
-        if self._tracer_provider is not None:
-            calls.append(self._tracer_provider.shutdown)
+        calls: list[Callable[[], Any]] = [provider.shutdown for provider in self._providers()]
         if self._server is not None:
             calls.append(self._close_server)
         together(calls, timeout)
@@ -157,19 +177,23 @@ class Pipeline:
         return self._config.home / "targets"
 
     def _make_metrics(self) -> None:
-        config = self._config
-        self._reader = SnapshotReader()
-        readers: list[MetricReader] = [self._reader, *(self._periodic_readers() if self._export else ())]
-        self._provider = MeterProvider(readers, self.resource, shutdown_on_exit=False)
-        meter = self._provider.get_meter("ralph_otel", __version__)
+        config, meter = self._config, self._make_meter()
         self._metrics = MetricSignals(meter, config.prefix, config.duration_buckets, config.enable_histograms)
-        if self._export:
+        if self._export or self._host is not None:
             observe_age(meter, config.prefix, self._runs)
             observe_health(meter, self._counts)
         if self._sampler is not None:
             from ralph_otel.signals import resources
 
             resources.observe(meter, self._sampler, self._common_attributes)
+
+    def _make_meter(self) -> Meter:
+        if self._host is not None:
+            return self._host.meter_provider.get_meter("ralph_otel", __version__)
+        self._reader = SnapshotReader()
+        readers: list[MetricReader] = [self._reader, *(self._periodic_readers() if self._export else ())]
+        self._provider = MeterProvider(readers, self.resource, shutdown_on_exit=False)
+        return self._provider.get_meter("ralph_otel", __version__)
 
     def _common_attributes(self) -> dict[str, str]:
         from ralph_otel.signals.metrics import common_attributes
@@ -232,20 +256,21 @@ class Pipeline:
             )
         return server
 
-    def _make_traces(self) -> tuple[TracerProvider | None, TraceSignals | None]:
+    def _make_traces(self) -> TraceSignals | None:
         from ralph_otel.exporters import otlp
+        from ralph_otel.signals.traces import TraceSignals
 
+        if self._host is not None:
+            return TraceSignals(self._host.tracer_provider)
         target = self._config.target(Format.OTLP)
-        if not self._wants(Format.OTLP) or not otlp.wanted("traces", target):
-            return None, None
+        if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("traces", target):
+            return None
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        from ralph_otel.signals.traces import TraceSignals
-
-        provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
+        provider = self._tracer_provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(otlp.span_exporter(target)))
-        return provider, TraceSignals(provider)
+        return TraceSignals(lambda: provider)
 
 
 def together(calls: Sequence[Callable[[], Any]], timeout: float) -> bool:

@@ -21,7 +21,7 @@ from ralph_otel.notices import notice
 from ralph_otel.state import RunState, States
 
 if TYPE_CHECKING:
-    from ralph_otel.pipeline import Pipeline
+    from ralph_otel.pipeline import Host, Pipeline
 
 _POLL = 0.5
 """Seconds between two looks for lines that other processes wrote."""
@@ -42,6 +42,7 @@ class Recorder:
         runner_pid: the process whose resources, and those of the processes below it, are sampled; None: none.
         on_tick: called on the recorder's thread with the aggregate, once in every collection interval.
         export: whether exporters are started.
+        host: the host's providers (`ralph_otel.pipeline.Host`), where it has a pipeline of its own.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Recorder:
         runner_pid: int | None = None,
         on_tick: Callable[[LoopMetrics], None] | None = None,
         export: bool = True,
+        host: Host | None = None,
     ) -> None:
         self.states = States()
         self.events = 0
@@ -64,6 +66,7 @@ class Recorder:
         self._runner_pid = runner_pid
         self._on_tick = on_tick
         self._export = export
+        self._host = host
         self._followers: dict[Path, Follower] = {}
         self._families: list[tuple[Path, str]] = []
         self._queue: deque[Line] = deque()
@@ -205,7 +208,7 @@ class Recorder:
             from ralph_otel.pipeline import Pipeline
 
             self._pipeline = Pipeline(
-                self._config, self._instance_id, self.running, self.health, self._runner_pid, self._export
+                self._config, self._instance_id, self.running, self.health, self._runner_pid, self._export, self._host
             )
         except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
             notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")

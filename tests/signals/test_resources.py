@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Metric
 from ralph_otel import events
 from ralph_otel.catalog import RESOURCES, Kind
 from ralph_otel.signals import process_tree, resources
-from ralph_otel.signals.resources import ResourceSampler, Sample, Usage, observe
+from ralph_otel.signals.resources import VALUES, ResourceSampler, Sample, Usage, observe
 
 BUSY = "while True: pass"
 HOLDS_50_MB = "held = b'x' * 50_000_000; print(flush=True); import time; time.sleep(300)"

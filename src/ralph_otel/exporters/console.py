@@ -31,7 +31,7 @@ from opentelemetry.util.types import AnyValue
 
 from ralph_otel.exporters.histograms import quantile
 from ralph_otel.exporters.snapshot import metrics_of
-from ralph_otel.exporters.values import as_float, text_of
+from ralph_otel.exporters.values import text_of
 
 _IN_TITLE = ("ralph.loop.name", "ralph.runner")
 """Attributes that are on all metrics of a loop: said once, where they are the same on all."""
@@ -107,9 +107,9 @@ def size(amount: float) -> str:
 
 
 def _plain(amount: float) -> str:
-    if isinstance(amount, int) or (amount.is_integer() and abs(amount) < 1e15):
-        return f"{int(amount):,}"
-    return f"{amount:,.2f}" if abs(amount) >= 100 else f"{amount:.4g}"
+    if not 100 <= abs(amount) < 1e15:
+        return f"{amount:.4g}"
+    return f"{amount:,.0f}" if amount == int(amount) else f"{amount:,.2f}"
 
 
 _UNITS: dict[str, Callable[[float], str]] = {
@@ -123,7 +123,6 @@ _UNITS: dict[str, Callable[[float], str]] = {
 
 
 def _amount(metric: Metric, amount: float) -> str:
-    amount = as_float(amount)
     if not math.isfinite(amount):
         return str(amount)
     unit, _, per = (metric.unit or "").partition("/")

@@ -46,7 +46,7 @@ from opentelemetry.util.types import AnyValue
 from ralph_otel.events import shown
 from ralph_otel.exporters.histograms import observations
 from ralph_otel.exporters.snapshot import metrics_of
-from ralph_otel.exporters.values import as_float, text_of
+from ralph_otel.exporters.values import text_of
 from ralph_otel.notices import notice
 
 DEFAULT_PORT = 8125
@@ -92,7 +92,7 @@ def parse_target(target: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or parts.netloc != target or parts.username is not None or port == 0:
+    if not host or parts.netloc != target or " " in target or parts.username is not None or port == 0:
         raise ValueError(
             f"a StatsD target must be host:port, such as 127.0.0.1:8125 or [::1]:8125, got {shown(target)}"
         )
@@ -168,7 +168,7 @@ def _lines_of(metric: Metric) -> Iterator[str]:
 
 
 def _number(name: str, value: float, type_: str, tags: str) -> Iterator[str]:
-    if not math.isfinite(as_float(value)):
+    if not math.isfinite(value):
         return
     line = f"{name}:{_text(value)}|{type_}{tags}"
     yield f"{name}:0|g{tags}\n{line}" if type_ == "g" and value < 0 else line

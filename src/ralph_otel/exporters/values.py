@@ -1,9 +1,8 @@
-"""Attributes and numbers as the formats can carry them, the same in each."""
+"""Attributes as text, the same in every format."""
 
 from __future__ import annotations
 
 import json
-import math
 
 from opentelemetry.util.types import AnyValue
 
@@ -18,11 +17,3 @@ def text_of(value: AnyValue) -> str:
 def encodable(text: str) -> str:
     """The text with `?` for lone surrogates, which UTF-8 cannot carry; a single one would break a whole scrape."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def as_float(value: float) -> float:
-    """The number as a float; an integer that is too great for one is infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf

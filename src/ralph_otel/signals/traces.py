@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.trace import Tracer, TracerProvider
+from opentelemetry.sdk.trace import Tracer
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import AttributeValue
@@ -60,17 +60,23 @@ class TraceSignals:
     """Spans on one provider.
 
     Args:
-        provider: an SDK provider, ours or the host's.
+        provider: gives the provider, ours or the host's. It is asked until it gives one of the SDK: a host may set up
+            its own after us. Spans that end before are lost, as the host's own are.
     """
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: Callable[[], Any]) -> None:
+        self._provider = provider
         self._ids = ChosenIds()
-        tracer = provider.get_tracer("ralph_otel", __version__)
-        if not isinstance(tracer, Tracer):
-            raise TypeError(f"a tracer of the SDK is needed, got {type(tracer).__name__}")
-        tracer.id_generator = self._ids
-        self._tracer = tracer
+        self._made: Tracer | None = None
         self._open: dict[tuple[str, str], _Open] = {}
+
+    def _tracer(self) -> Tracer | None:
+        if self._made is None:
+            tracer = self._provider().get_tracer("ralph_otel", __version__)
+            if isinstance(tracer, Tracer):
+                tracer.id_generator = self._ids
+                self._made = tracer
+        return self._made
 
     def record(self, line: Line, state: RunState) -> None:
         """Take in a completed line, and its run's state after it."""
@@ -91,8 +97,8 @@ class TraceSignals:
 
     def _export(self, span: _Open, end: int, state: RunState) -> None:
         line = span.line
-        own = span_context(line["trace_id"], line["span_id"])
-        if own is None or line.get("trace_flags", 1) == 0:
+        own, tracer = span_context(line["trace_id"], line["span_id"]), self._tracer()
+        if own is None or tracer is None or line.get("trace_flags", 1) == 0:
             return
         parent = span_context(
             line["trace_id"], line.get("parent_span_id") or "0", remote=line["type"] == "loop.started"
@@ -101,7 +107,7 @@ class TraceSignals:
         name, attributes = _NAMES[line["type"]](line, state)
         attributes.update(span.attributes)
         attributes["ralph.run.id"] = line["loop"]
-        made = self._tracer.start_span(
+        made = tracer.start_span(
             name,
             context=set_span_in_context(NonRecordingSpan(parent)) if parent else None,
             kind=SpanKind.CLIENT if line["type"] == "agent.started" else SpanKind.INTERNAL,

@@ -31,10 +31,10 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
 from ralph_otel.events import shown
-from ralph_otel.exporters.files import write_atomically
 from ralph_otel.exporters.prometheus.names import Kind, label_name, metric_name, unit_name
 from ralph_otel.exporters.snapshot import metrics_of
-from ralph_otel.exporters.values import as_float, encodable, text_of
+from ralph_otel.exporters.values import encodable, text_of
+from ralph_otel.files import write_atomically
 from ralph_otel.notices import notice
 
 _le: Callable[[float], str] = floatToGoString
@@ -179,9 +179,9 @@ def _described(metric: Metric) -> str:
 def _number(family: Family, labels: Labels, point: NumberDataPoint) -> Iterator[Sample]:
     if family.type == "counter":
         exemplar = _exemplar(point.exemplars)
-        yield Sample(f"{family.name}_total", labels, as_float(point.value), exemplar=exemplar)
+        yield Sample(f"{family.name}_total", labels, float(point.value), exemplar=exemplar)
     else:
-        yield Sample(family.name, labels, as_float(point.value))
+        yield Sample(family.name, labels, float(point.value))
 
 
 def _histogram(name: str, labels: Labels, point: HistogramDataPoint) -> Iterator[Sample]:
@@ -195,7 +195,7 @@ def _histogram(name: str, labels: Labels, point: HistogramDataPoint) -> Iterator
         yield Sample(f"{name}_bucket", le, float(count), exemplar=_exemplar(in_bucket.get(index, ())))
     if bounds[0] >= 0:
         yield Sample(f"{name}_count", labels, float(point.count))
-        yield Sample(f"{name}_sum", labels, as_float(point.sum))
+        yield Sample(f"{name}_sum", labels, float(point.sum))
 
 
 def _exemplar(exemplars: Sequence[OTelExemplar]) -> Exemplar | None:
@@ -205,7 +205,7 @@ def _exemplar(exemplars: Sequence[OTelExemplar]) -> Exemplar | None:
         return None
     greatest = max(traced, key=lambda each: each.value)
     ids = {"trace_id": f"{greatest.trace_id:032x}", "span_id": f"{greatest.span_id:016x}"}
-    return Exemplar(ids, as_float(greatest.value), greatest.time_unix_nano / 1e9)
+    return Exemplar(ids, float(greatest.value), greatest.time_unix_nano / 1e9)
 
 
 def _labels(attributes: Mapping[str, AnyValue] | None, reserved: str = "") -> Labels:

@@ -39,7 +39,7 @@ Read = Callable[[], MetricsData | None]
 
 
 class EndpointError(OSError):
-    """The endpoint cannot be opened; the text says where, why and what would do."""
+    """The endpoint cannot be opened; the text says where and why: `ports 9464 to 9474 are all in use on 127.0.0.1`."""
 
 
 class PrometheusServer:
@@ -91,12 +91,10 @@ def _listen(endpoint: PrometheusServer, host: str, port: int, last_port: int) ->
                 if error.errno != errno.EADDRINUSE:
                     raise
     except (OSError, OverflowError, UnicodeError) as error:
-        raise EndpointError(
-            f"Prometheus endpoint: cannot listen on {host}, port {port}: {getattr(error, 'strerror', '') or error}; "
-            "use an address of this machine, such as 127.0.0.1, and a port from 1024 to 65535",
-        ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise EndpointError(f"cannot listen on {host}, port {port}: {reason}") from error
     tried = f"port {port} is" if len(ports) == 1 else f"ports {ports[0]} to {ports[-1]} are all"
-    raise EndpointError(f"Prometheus endpoint: {tried} in use on {host}; choose another port")
+    raise EndpointError(f"{tried} in use on {host}")
 
 
 class _Server(ThreadingMixIn, HTTPServer):

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import psutil
 
-from ralph_otel.exporters.files import write_atomically
 from ralph_otel.exporters.prometheus.names import label_name
 from ralph_otel.exporters.values import encodable
+from ralph_otel.files import write_atomically
 
 _HOST, _PID = "__meta_ralph_host", "__meta_ralph_pid"
 """Whose file it is. Prometheus drops `__meta_` labels after relabelling, so they are on no series. The host's name

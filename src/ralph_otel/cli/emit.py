@@ -1,0 +1,193 @@
+"""`ralph-otel emit`: one event from a shell script into a journal."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ralph_otel import events, tracecontext
+from ralph_otel.cli._options import home, journal_of
+from ralph_otel.config import seconds
+from ralph_otel.events import Event, Field, Line, shown
+from ralph_otel.journal import Journal, new_run_id, runs_folder
+from ralph_otel.runs import LATEST, Folded, fold
+from ralph_otel.state import RunState
+
+RUN_VARIABLE = "RALPH_OTEL_RUN"
+_PARTS = ("loop", "session", "iteration", "agent")
+_ENDS = {"loop.stopped", "session.ended", "iteration.finished", "agent.finished", "reboot.finished"}
+
+
+@click.command()
+@click.argument("event")
+@click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", envvar=RUN_VARIABLE, help=f"The run; default: ${RUN_VARIABLE}, else the latest.")
+def command(event: str, fields: tuple[str, ...], run: str | None) -> None:
+    """Write one event into a run's journal, for loops that are shell scripts.
+
+    `loop.started` begins a new run and prints its id; `agent.started` prints the TRACEPARENT for the agent. Iteration
+    numbers, session ids and durations are filled in; `exit_code=$?` says the outcome, too. `ralph-otel catalog --format
+    schema` describes every event.
+
+    Example:
+
+    \b
+      export RALPH_OTEL_RUN=$(ralph-otel emit loop.started name=fix-bugs)
+      ralph-otel emit iteration.started
+      TRACEPARENT=$(ralph-otel emit agent.started agent=claude) claude -p < PROMPT.md; code=$?
+      ralph-otel emit agent.finished agent=claude exit_code=$code
+      ralph-otel emit iteration.finished exit_code=$code
+      ralph-otel emit loop.stopped reason=completed
+    """
+    kind = events.BY_TYPE.get(event)
+    if kind is None:
+        near = " or ".join(difflib.get_close_matches(event, events.BY_TYPE, 3, 0.4))
+        hint = f"did you mean {near}?" if near else f"the events: {', '.join(events.BY_TYPE)}"
+        raise click.UsageError(f"no event {shown(event)}; {hint}")
+    values = _values(kind, fields)
+    path = _path(event, run)
+    so_far = _SoFar() if event == "loop.started" and not path.exists() else _so_far(path)
+    line = _line(kind, values, path.stem, so_far)
+    try:
+        journal = Journal(path)
+    except OSError as error:  # a script under `set -e` must not end for this
+        click.echo(f"ralph-otel: cannot write {path}: {error.strerror}; the event is lost", err=True)
+        return
+    if not journal.append(line):
+        click.echo(f"ralph-otel: cannot write {path}; the event is lost", err=True)
+    if event == "loop.started":
+        click.echo(path.stem)
+    elif event == "agent.started":
+        click.echo(tracecontext.TraceContext(line["trace_id"], line["span_id"]).traceparent)
+
+
+# -- what was typed --------------------------------------------------------------------------------------------
+
+
+def _values(kind: type[Event], fields: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE arguments as the event's fields.
+
+    Raises:
+        click.UsageError: no `=`, an unknown key, or a value that is not of the field's kind.
+    """
+    known = {known.name: known for known in events.fields_of(kind)}
+    values: dict[str, Any] = {}
+    for text in fields:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"{shown(text)} is not KEY=VALUE")
+        if name not in known:
+            raise click.UsageError(f"{kind.type} has no field {shown(name)}; its fields: {', '.join(known) or 'none'}")
+        values[name] = _value(known[name], value)
+    return values
+
+
+def _value(declared: Field, text: str) -> Any:
+    """A field's value from its text: texts as they are, durations also as 1m30s, the rest as JSON."""
+    if str in declared.kind.types:
+        return text
+    try:
+        return seconds(text) if declared.name == "duration" else json.loads(text)
+    except ValueError:
+        raise click.UsageError(f"{declared.name} must be {declared.kind.name}, got {shown(text)}") from None
+
+
+def _path(event: str, run: str | None) -> Path:
+    if event == "loop.started":
+        return runs_folder(home()) / f"{run or new_run_id()}.jsonl"
+    return journal_of(run or LATEST)
+
+
+# -- what the journal knows already ----------------------------------------------------------------------------
+
+
+@dataclass
+class _SoFar:
+    """The open parts of a run: part to the line that began it; and its state."""
+
+    open: dict[str, Line] = field(default_factory=dict)
+    state: RunState = field(default_factory=RunState)
+    iterations: int = 0
+
+
+def _so_far(path: Path) -> _SoFar:
+    so_far = _SoFar()
+
+    def note(line: Line, state: RunState) -> None:
+        part, _, what = line["type"].partition(".")
+        if what == "started":
+            so_far.open[part] = line
+            so_far.iterations = max(so_far.iterations, line.get("iteration", 0))
+        elif line["type"] in _ENDS:
+            so_far.open.pop(part, None)
+
+    folded: Folded = fold(path, note)
+    so_far.state = folded.run
+    return so_far
+
+
+def _line(kind: type[Event], values: dict[str, Any], run_id: str, so_far: _SoFar) -> Line:
+    """The journal's line, with everything filled in that can be known.
+
+    Raises:
+        click.UsageError: the protocol does not allow it; the text says why.
+    """
+    part, _, what = kind.type.partition(".")
+    now = time.time_ns()
+    opened = so_far.open.get(part)
+    ids, parent = _ids(part, what, so_far)
+    line: Line = {"v": events.VERSION, "type": kind.type, "ts": now, "loop": run_id, **ids}
+    if parent is not None:
+        line["parent_span_id"] = parent
+    line.update(_defaults(kind, values, so_far, opened, now))
+    line.update(values)
+    if problem := events.problem_with(line):
+        raise click.UsageError(problem)
+    return line
+
+
+def _ids(part: str, what: str, so_far: _SoFar) -> tuple[dict[str, str], str | None]:
+    """Trace and span id of a line, and its parent's; a part that begins gets a new span below the innermost one."""
+    around = [so_far.open[outer] for outer in _PARTS if outer in so_far.open]
+    begins = what == "started"
+    if part == "loop" and begins:
+        outer = tracecontext.from_environment(os.environ)
+        ids = {"trace_id": outer.trace_id if outer else tracecontext.new_trace_id()}
+        return {**ids, "span_id": tracecontext.new_span_id()}, outer.span_id if outer else None
+    if begins and part in _PARTS:
+        around = [line for line in around if _PARTS.index(line["type"].partition(".")[0]) < _PARTS.index(part)]
+    own = so_far.open.get(part) if not begins else None
+    base = own or (around[-1] if around else None)
+    if base is None or "trace_id" not in base or "span_id" not in base:
+        return {}, None
+    if begins:
+        return {"trace_id": base["trace_id"], "span_id": tracecontext.new_span_id()}, base["span_id"]
+    return {"trace_id": base["trace_id"], "span_id": base["span_id"]}, None
+
+
+def _defaults(
+    kind: type[Event], values: dict[str, Any], so_far: _SoFar, opened: Line | None, now: int
+) -> dict[str, Any]:
+    """Values for the fields that the script need not say."""
+    names = {declared.name for declared in events.fields_of(kind)}
+    found: dict[str, Any] = {}
+    if "iteration" in names:
+        found["iteration"] = opened["iteration"] if opened else so_far.iterations + 1
+    if "session" in names:
+        found["session"] = opened["session"] if opened else tracecontext.new_span_id()
+    if kind.type in _ENDS and "duration" in names and opened:
+        found["duration"] = max(0, now - opened["ts"]) / 1e9
+    if kind.type == "iteration.finished" and "exit_code" in values:
+        found["outcome"] = "success" if values["exit_code"] == 0 else "failure"
+    if "reason" in names and kind.type == "reboot.finished" and opened:
+        found["reason"] = opened["reason"]
+    if kind.type == "iteration.finished":
+        found.setdefault("duration", 0.0)
+    return found

@@ -1,0 +1,56 @@
+"""`RalphInstrumentor`: Ralph loops in a host that has an OpenTelemetry pipeline of its own.
+
+Metrics and spans go to the host's providers; nothing is exported by us and no second SDK is set up. The entry point
+`ralph_otel` of the group `opentelemetry_instrumentor` makes `opentelemetry-instrument` use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
+
+from ralph_otel import runners
+from ralph_otel.collector import MetricsCollector, register
+from ralph_otel.notices import notice
+from ralph_otel.pipeline import Host
+
+
+class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class is untyped
+    """Instruments the runners that `ralph_otel.runners` knows, and gives `register()` the host's pipeline.
+
+    `instrument()` takes `tracer_provider` and `meter_provider`; the global ones by default, also where they are set up
+    later.
+    """
+
+    collector: MetricsCollector | None = None
+    """The collector, while instrumented."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None: which runner is there is found out when it is imported."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        """One exception here would end all instrumentation of the process."""
+        try:
+            host = Host(
+                kwargs.get("meter_provider") or metrics.get_meter_provider(),
+                partial(_tracer_provider, kwargs.get("tracer_provider")),
+            )
+            self.collector = register(host=host)
+            runners.attach_all(self.collector.loop)
+        except Exception as error:  # noqa: BLE001 — see above
+            notice(f"not instrumented: {type(error).__name__}: {error}")
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        runners.detach_all()
+        collector, self.collector = self.collector, None
+        if collector is not None:
+            collector.shutdown()
+
+
+def _tracer_provider(given: Any) -> Any:
+    return given or trace.get_tracer_provider()

@@ -1,0 +1,124 @@
+"""The runs there are: journals in the home folder, found by what a person types."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ralph_otel.events import Line
+from ralph_otel.journal import BadLine, Follower, decode, runs_folder
+from ralph_otel.state import RunState, States
+
+LATEST = "latest"
+_SHOWN = 5
+"""Reasons for skipped lines that are kept."""
+
+
+class RunError(LookupError):
+    """No run, or more than one, is meant by what was typed; the text says so in one line."""
+
+
+def journals(home: Path) -> list[Path]:
+    """The journals in a home folder, the newest run last."""
+    try:
+        return sorted((path for path in runs_folder(home).glob("*.jsonl") if path.is_file()), key=_age)
+    except OSError:
+        return []
+
+
+def _age(path: Path) -> tuple[str, float]:
+    """Run ids begin with their time; of two in the same second, and of foreign names, the file that is older."""
+    try:
+        return path.stem[:16], path.stat().st_mtime
+    except OSError:
+        return path.stem[:16], 0.0
+
+
+def find(run: str, home: Path) -> Path:
+    """The journal that is meant: a run id, an unambiguous beginning of one, `latest`, or a file's path.
+
+    Raises:
+        RunError: there is none, or several; the text names them.
+    """
+    if os.sep in run or run.endswith(".jsonl"):
+        path = Path(run).expanduser()
+        if not path.is_file():
+            raise RunError(f"no journal {run}; `ralph-otel runs` lists the runs there are")
+        return path
+    known = journals(home)
+    if run == LATEST:
+        if not known:
+            raise RunError(f"no run in {runs_folder(home)}; RALPH_OTEL_HOME says where else to look")
+        return known[-1]
+    exact = [path for path in known if path.stem == run]
+    found = exact or [path for path in known if run and path.stem.startswith(run)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        several = ", ".join(path.stem for path in found[:5]) + (" …" if len(found) > 5 else "")
+        raise RunError(f"{run!r} may be any of {len(found)} runs ({several}); type more of the id")
+    raise RunError(f"no run {run!r} in {runs_folder(home)}; `ralph-otel runs` lists the runs there are")
+
+
+@dataclass
+class Folded:
+    """A journal, read to its end.
+
+    Attributes:
+        states: its runs; a file holds one, unless somebody joined several.
+        lines: lines that were folded.
+        bad: the first few reasons why a line was skipped.
+        bad_lines: how many were.
+        torn: whether the last line has no end.
+    """
+
+    states: States = field(default_factory=States)
+    lines: int = 0
+    bad: list[str] = field(default_factory=list)
+    bad_lines: int = 0
+    torn: bool = False
+
+    @property
+    def run(self) -> RunState:
+        """The state of the file's run; of several, the last one's; of none, an empty one."""
+        return next(reversed(self.states.by_run.values()), RunState())
+
+
+def fold(path: Path, record: Callable[[Line, RunState], None] | None = None) -> Folded:
+    """Read a journal to its end.
+
+    Args:
+        path: the journal.
+        record: called with every completed line that says anything new, and its run's state after it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    folded = Folded()
+    follower = Follower(path)
+    try:
+        while (raws := follower.read()) or not follower.at_end:
+            for raw in raws:
+                if raw and not raw.isspace():
+                    _fold_line(raw, folded, record)
+        folded.bad_lines += follower.oversized
+        folded.torn = bool(follower.torn.strip())
+    finally:
+        follower.close()
+    return folded
+
+
+def _fold_line(raw: bytes, folded: Folded, record: Callable[[Line, RunState], None] | None) -> None:
+    try:
+        line = decode(raw)
+    except BadLine as error:
+        folded.bad_lines += 1
+        if len(folded.bad) < _SHOWN:
+            folded.bad.append(str(error))
+        return
+    folded.lines += 1
+    state = folded.states.apply(line)
+    if record is not None and state is not None:
+        record(line, state)
