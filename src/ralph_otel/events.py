@@ -123,6 +123,21 @@ class LoopStarted(Event):
     runner_version: str | None = _may(TEXT, "The runner's version.")
     max_iterations: int | None = _may(COUNT, "The most iterations the loop may run.")
     attributes: Labels | None = _may(LABELS, "Further attributes for the loop's span and log records.")
+    pid: int | None = _may(COUNT, "The process that runs the loop: when it is gone, the loop has ended.")
+    host: str | None = _may(TEXT, "The machine that process is on.")
+
+
+@dataclass
+class TraceContinued(Event):
+    """The loop's trace has grown long: what follows belongs to a trace of its own, linked to the one before.
+
+    The line's trace and span ids are those of the new trace's root span.
+    """
+
+    type: ClassVar[str] = "trace.continued"
+    part: int = _need(COUNT, "The new trace's number in the loop, from 2.")
+    previous_trace_id: str = _need(TEXT, "The trace before, 32 hexadecimal digits.")
+    previous_span_id: str = _need(TEXT, "The root span of the trace before, 16 hexadecimal digits.")
 
 
 @dataclass
@@ -351,6 +366,7 @@ EVENTS: tuple[type[Event], ...] = (
     LoopPaused,
     LoopResumed,
     LoopStopped,
+    TraceContinued,
     SessionStarted,
     SessionEnded,
     IterationStarted,

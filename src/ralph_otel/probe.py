@@ -49,10 +49,12 @@ class Span:
     def __init__(self, loop: Loop, parent: Span | None) -> None:
         self.loop = loop
         self.parent = parent
+        self.trace_id: str = loop.trace_id
         self.span_id = tracecontext.new_span_id()
         self.open = False
         self._started = 0.0
         self._token: Token[Span | None] | None = None
+        self._detach: Callable[[], None] | None = None
         self._outcome = "success"
         self._error_type: str | None = None
 
@@ -77,6 +79,7 @@ class Span:
     def __enter__(self: _Self) -> _Self:
         self.start()
         self._token = _current.set(self)
+        self._detach = tracecontext.attach(self.context)
         return self
 
     def __exit__(
@@ -85,6 +88,8 @@ class Span:
         if error is not None:
             self.fail(error)
         self.finish()
+        if self._detach is not None:
+            self._detach()
         if self._token is not None:
             try:
                 _current.reset(self._token)
@@ -101,7 +106,11 @@ class Span:
 
     def emit(self, event: Event, parent_span_id: str | None = None) -> None:
         """Write any event of `ralph_otel.events`, in this span."""
-        self.loop._write(event, self.span_id, parent_span_id)
+        self.loop._write(event, self.trace_id, self.span_id, parent_span_id)
+
+    def _emit_inside(self, event: Event) -> None:
+        """Write an event that is a span of its own, inside this one."""
+        self.loop._write(event, self.trace_id, tracecontext.new_span_id(), self.span_id)
 
     def fail(self, error: str | BaseException) -> None:
         """Say that it goes wrong; it ends as a failure then.
@@ -143,7 +152,7 @@ class Span:
     ) -> None:
         """A run of the tests: counts, seconds, and each test's id with whether it passed."""
         cases = None if results is None else {str(name)[:MAX_TEXT]: bool(passed) for name, passed in results.items()}
-        self.emit(events.TestsFinished(passed, failed, skipped, total, duration, cases))
+        self._emit_inside(events.TestsFinished(passed, failed, skipped, total, duration, cases))
 
     def progress(
         self,
@@ -159,7 +168,7 @@ class Span:
 
     def tool(self, name: str, outcome: str = "success", duration: float | None = None) -> None:
         """The agent has used a tool: its name, how it ended, seconds."""
-        self.emit(events.ToolCalled(name, outcome, duration))
+        self._emit_inside(events.ToolCalled(name, outcome, duration))
 
     def error(self, error: str | BaseException) -> None:
         """Something went wrong that does not end anything: an exception, or the class of the error as a word."""
@@ -171,7 +180,7 @@ class Span:
     def context(self) -> TraceContext:
         """The trace context in which everything inside it belongs."""
         outer = self.loop._outer
-        return TraceContext(self.loop.trace_id, self.span_id, self.loop.flags, outer.state, outer.baggage)
+        return TraceContext(self.trace_id, self.span_id, self.loop.flags, outer.state, outer.baggage)
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment for a process started in it: `base` (`os.environ` by default) plus TRACEPARENT."""
@@ -190,6 +199,8 @@ class Loop(Span):
         attributes: further attributes for its span and log records: names with texts, numbers or truth values.
         run_id: the run's id; a new one by default.
         parent: the trace context to stand in; by default the host's current span, else `TRACEPARENT`.
+        trace_iterations: after so many iterations the next part begins a trace of its own; 0: never.
+        on_stop: called when the loop has ended.
     """
 
     def __init__(
@@ -203,11 +214,12 @@ class Loop(Span):
         attributes: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         parent: TraceContext | None = None,
+        trace_iterations: int = 0,
         on_stop: Callable[[Loop], None] | None = None,
     ) -> None:
         outer = parent or tracecontext.from_host() or tracecontext.from_environment(os.environ)
         self._has_parent = outer is not None
-        self._outer = outer or TraceContext(tracecontext.new_trace_id(), "0" * 16)
+        self._outer = outer or _new_trace()
         self.trace_id = self._outer.trace_id
         self.flags = self._outer.flags
         self.run_id = run_id or new_run_id()
@@ -217,8 +229,17 @@ class Loop(Span):
         self._sink = sink
         self._on_stop = on_stop
         self._started_with = events.LoopStarted(
-            self.name, runner, runner_version, max_iterations, dict(attributes) if attributes else None
+            self.name,
+            runner,
+            runner_version,
+            max_iterations,
+            dict(attributes) if attributes else None,
+            os.getpid(),
+            tracecontext.host_name(),
         )
+        self._trace_iterations = trace_iterations
+        self._trace_begins_at = 0
+        self._trace_part = 1
         self._stop_reason: str | None = None
         self._children: list[Span] = []
         super().__init__(self, None)
@@ -227,10 +248,12 @@ class Loop(Span):
 
     def session(self, session: str | None = None) -> Session:
         """A fresh context window; its id is drawn unless given."""
+        self._continue_trace()
         return Session(self, self, session)
 
     def iteration(self, number: int | None = None) -> Iteration:
         """The next turn of the loop, or the one with that number; inside the session that is open."""
+        self._continue_trace()
         return Iteration(self, self._around(), number)
 
     def reboot(self, reason: str = "manual", context_percent: float | None = None) -> Reboot:
@@ -287,10 +310,22 @@ class Loop(Span):
         """The part that a new part belongs into: the current session, else the last open one, else the loop."""
         span = _current.get()
         while span is not None:
-            if span.loop is self and span.open and isinstance(span, Session):
+            if span.loop is self and span.open and isinstance(span, Session) and span.trace_id == self.trace_id:
                 return span
             span = span.parent
-        return next((child for child in reversed(self._children) if isinstance(child, Session)), self)
+        sessions = (child for child in reversed(self._children) if isinstance(child, Session))
+        return next((session for session in sessions if session.trace_id == self.trace_id), self)
+
+    def _continue_trace(self) -> None:
+        """Begin a new trace where this one has become long, and nothing but sessions is open in it."""
+        long = self._trace_iterations and self.iterations - self._trace_begins_at >= self._trace_iterations
+        if not long or any(isinstance(child, Iteration) for child in self._children):
+            return
+        self._trace_begins_at = self.iterations
+        self._trace_part += 1
+        event = events.TraceContinued(self._trace_part, self.trace_id, self.span_id)
+        self.trace_id, self.span_id = tracecontext.new_trace_id(), tracecontext.new_span_id()
+        self.emit(event)
 
     def _enter(self, part: Span) -> None:
         if part is self:
@@ -314,13 +349,13 @@ class Loop(Span):
         if self._stop_reason is not None and all(isinstance(child, Reboot) for child in self._children):
             self.finish()
 
-    def _write(self, event: Event, span_id: str, parent_span_id: str | None) -> None:
+    def _write(self, event: Event, trace_id: str, span_id: str, parent_span_id: str | None) -> None:
         line: Line = {
             "v": events.VERSION,
             "type": event.type,
             "ts": time.time_ns(),
             "loop": self.run_id,
-            "trace_id": self.trace_id,
+            "trace_id": trace_id,
             "span_id": span_id,
         }
         if event is self._started_with:
@@ -423,6 +458,13 @@ class Reboot(Span):
 def current() -> Span | None:
     """The handle whose `with` block is running here, in this thread or task."""
     return _current.get()
+
+
+def _new_trace() -> TraceContext:
+    """A trace that begins here. Its span id is never used: it stands for no parent."""
+    trace_id = tracecontext.new_trace_id()
+    flags = tracecontext.SAMPLED if tracecontext.sampled_at_root(trace_id, os.environ) else 0
+    return TraceContext(trace_id, "0" * 16, flags)
 
 
 def _judge(error: str | BaseException) -> tuple[str, str]:

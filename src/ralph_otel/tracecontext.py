@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,48 @@ def from_host() -> TraceContext | None:
         return TraceContext(f"{span.trace_id:032x}", f"{span.span_id:016x}", int(span.trace_flags) & SAMPLED, state)
     except Exception:  # noqa: BLE001 — a half-imported or foreign module: then there is no parent
         return None
+
+
+def sampled_at_root(trace_id: str, environment: Mapping[str, str]) -> bool:
+    """Whether a trace that begins here is recorded, as `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` say.
+
+    For the ratio samplers the SDK's rule: the lower half of the trace id, taken as a fraction, is below the ratio.
+    """
+    sampler = environment.get("OTEL_TRACES_SAMPLER", "").strip().lower().replace("parentbased_", "")
+    if sampler == "always_off":
+        return False
+    if sampler != "traceidratio":
+        return True
+    try:
+        ratio = float(environment.get("OTEL_TRACES_SAMPLER_ARG", "") or 1.0)
+    except ValueError:
+        return True
+    return int(trace_id[16:], 16) < round(ratio * 2**64)
+
+
+def attach(context: TraceContext) -> Callable[[], None] | None:
+    """Make a span current for the host's own OpenTelemetry, so that what other libraries record nests in it.
+
+    Returns:
+        What undoes it; None where the host has not imported OpenTelemetry, or none of it can be undone.
+    """
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    current: Any = sys.modules.get("opentelemetry.context")
+    if trace is None or current is None:
+        return None
+    try:
+        ids = trace.SpanContext(
+            int(context.trace_id, 16), int(context.span_id, 16), False, trace.TraceFlags(context.flags)
+        )
+        token = current.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
+    except Exception:  # noqa: BLE001 — half imported: then there is nothing to nest
+        return None
+    return lambda: current.detach(token)
+
+
+def host_name() -> str | None:
+    """This machine's name, where it has one."""
+    return (os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME")) or None
 
 
 def _printable(text: str) -> str:

@@ -91,7 +91,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     """A table as wide as the terminal; where that is narrow, it is the loop's name that is cut."""
     titles = ("run", "loop", "state", "iter", "ok", "tests", "cost", "time")
     cells = [_cells(row) for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for title, column in zip(titles, zip(*cells, strict=True), strict=True):
         least = 4 if title == "loop" else max(len(title), *map(len, column))
         justify: JustifyMethod = "left" if title in titles[:3] else "right"

@@ -1,8 +1,7 @@
 """From events to OpenTelemetry instruments, as the catalog says.
 
-What adds up (counters) and what only the last value counts of (gauges) is gathered while a batch of events is worked
-off and goes to the instruments once, in `flush`; an instrument call costs more than all the rest of an event. Values
-of histograms go there at once.
+What adds up (counters) is gathered while a batch of events is worked off and goes to the instruments once, in `flush`:
+an instrument call costs more than all the rest of an event. Values of histograms go there at once.
 """
 
 from __future__ import annotations
@@ -23,6 +22,8 @@ from ralph_otel.state import GENERIC_COUNTERS, GENERIC_GAUGES, RunState
 
 MAX_GENERIC = 500
 """Names that the generic operations may make; measurements of further ones are refused, counted and said."""
+MAX_SERIES = 2000
+"""Sets of attributes of one gauge; what comes beyond goes into one overflow series, as in the SDK."""
 MAX_LABELS = 20
 """Labels of one generic measurement; further ones are left out."""
 UNKNOWN = "unknown"
@@ -44,6 +45,27 @@ class _Stream:
     values: tuple[Callable[[Line], str | None], ...]
 
 
+class Gauge:
+    """The last values of a gauge, by their attributes.
+
+    The SDK has a gauge that is set, too; before 1.45 it forgets its values with the first collection.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[tuple[str, str | bool], ...], float] = {}
+
+    def set(self, value: float, attributes: dict[str, str]) -> None:
+        """Set the value for these attributes; for the 2001st set of them, that of the overflow series."""
+        series: tuple[tuple[str, str | bool], ...] = tuple(attributes.items())
+        if series not in self._values and len(self._values) >= MAX_SERIES:
+            series = (("otel.metric.overflow", True),)
+        self._values[series] = value
+
+    def observe(self, options: CallbackOptions) -> list[Observation]:
+        """All values, for a collection."""
+        return [Observation(value, dict(series)) for series, value in list(self._values.items())]
+
+
 class MetricSignals:
     """The instruments of the catalog on one meter.
 
@@ -61,7 +83,6 @@ class MetricSignals:
         self._histograms = histograms
         self._streams: dict[str, list[_Stream]] = {}
         self._added: dict[_Key, tuple[float, Line]] = {}
-        self._set: dict[_Key, float] = {}
         self._reported: dict[_Key, float] = {}
         self._generic: dict[str, tuple[Kind, Callable[..., None]] | None] = {}
         self.refused = 0
@@ -84,7 +105,9 @@ class MetricSignals:
         if kind is Kind.UPDOWN:
             return meter.create_up_down_counter(name, unit, description).add
         if kind is Kind.GAUGE:
-            return meter.create_gauge(name, unit, description).set
+            gauge = Gauge()
+            meter.create_observable_gauge(name, [gauge.observe], unit, description)
+            return gauge.set
         bounds = list(metric.buckets or self._buckets)
         return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=bounds).record
 
@@ -100,7 +123,7 @@ class MetricSignals:
             if stream.kind is Kind.HISTOGRAM:
                 stream.record(value, _attributes(key), context_of(line))
             elif stream.kind is Kind.GAUGE:
-                self._set[key] = value
+                stream.record(value, _attributes(key))
             else:
                 self._count(key, value, line, state.run_id if stream.follows else None)
         if line["type"] in _GENERIC:
@@ -123,9 +146,6 @@ class MetricSignals:
         added, self._added = self._added, {}
         for key, (value, line) in added.items():
             key[0](value, _attributes(key), context_of(line))
-        gauges, self._set = self._set, {}
-        for key, value in gauges.items():
-            key[0](value, _attributes(key))
 
     # -- the generic operations ----------------------------------------------------------------------------------------
 
@@ -146,7 +166,7 @@ class MetricSignals:
         if kind is Kind.HISTOGRAM:
             record(line["value"], _attributes(key), context_of(line))
         elif kind is Kind.GAUGE:
-            self._set[key] = line["value"]
+            record(line["value"], _attributes(key))
         else:
             self._count(key, line["value"], line, None)
 
