@@ -99,6 +99,7 @@ class MetricsCollector:
             attributes=attributes,
             run_id=run_id,
             parent=parent,
+            trace_iterations=self.config.trace_iterations,
             on_stop=partial(self._let_go, journal),
         )
         self._loops[run_id] = made
@@ -151,7 +152,7 @@ class MetricsCollector:
                 f"no journal in {path.parent}: {error.strerror}; set RALPH_OTEL_HOME to a folder that can be written"
             )
             return None
-        self._recorder_here().follow(path)
+        self._recorder_here().follow(path, journal.size)
         return journal
 
     def _let_go(self, journal: Journal | None, loop: Loop) -> None:

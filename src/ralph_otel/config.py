@@ -106,14 +106,22 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _count(value: Any) -> int:
+def _whole(value: Any, least: int) -> int:
     try:
         number = int(str(value))
-    except ValueError as error:
-        raise ValueError("a whole number of 1 or more") from error
-    if not 1 <= number <= 10_000_000:
-        raise ValueError("a whole number from 1 to 10000000")
+    except ValueError:
+        number = -1
+    if not least <= number <= 10_000_000:
+        raise ValueError(f"a whole number from {least} to 10000000")
     return number
+
+
+def _count(value: Any) -> int:
+    return _whole(value, 1)
+
+
+def _most(value: Any) -> int:
+    return _whole(value, 0)
 
 
 def _text(value: Any) -> str:
@@ -140,6 +148,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "service_name": _text,
     "resources": _flag,
     "queue_size": _count,
+    "trace_iterations": _most,
 }
 """How each field's value is read and checked; what it raises says what would do."""
 
@@ -156,6 +165,7 @@ _DEFAULTS: dict[str, Any] = {
     "service_name": "ralph-loop",
     "resources": True,
     "queue_size": 10_000,
+    "trace_iterations": 500,
 }
 
 
@@ -177,6 +187,8 @@ class MetricsConfig:
         service_name: the resource's `service.name`.
         resources: whether processor and memory use are sampled.
         queue_size: how many events may wait in memory where there is no journal to hold them.
+        trace_iterations: after so many iterations a loop goes on in a trace of its own, linked to the one before, so
+            that each can be looked at; 0: never.
     """
 
     enabled: bool
@@ -191,6 +203,7 @@ class MetricsConfig:
     service_name: str
     resources: bool
     queue_size: int
+    trace_iterations: int
     sources: Mapping[str, str]
     """Field to where its value came from: `argument`, a variable's name, a file's name, or `default`."""
 
@@ -208,6 +221,7 @@ class MetricsConfig:
         service_name: str | None = None,
         resources: bool | None = None,
         queue_size: int | None = None,
+        trace_iterations: int | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _READ and value is not None}
         values, sources = dict(_DEFAULTS), dict.fromkeys(_DEFAULTS, "default")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -428,6 +429,8 @@ def fields_of(event: type[Event]) -> list[Field]:
 _CHECKS: dict[str, tuple[tuple[str, bool, Kind], ...]] = {
     event.type: tuple((f.name, f.required, f.kind) for f in fields_of(event)) for event in EVENTS
 }
+_IDS = (("trace_id", 32), ("span_id", 16), ("parent_span_id", 16))
+_HEXADECIMAL = re.compile("[0-9a-f]+").fullmatch
 
 
 def problem_with(line: Line) -> str | None:
@@ -448,6 +451,10 @@ def problem_with(line: Line) -> str | None:
         return "ts must be Unix nanoseconds, got " + shown(ts)
     if type(loop) is not str or not 0 < len(loop) <= MAX_TEXT:
         return "loop must be the run id, got " + shown(loop)
+    for name, digits in _IDS:
+        value = line.get(name)
+        if value is not None and not (type(value) is str and len(value) == digits and _HEXADECIMAL(value)):
+            return f"{name} must be {digits} lower-case hexadecimal digits, got {shown(value)}"
     return _problem_with_fields(kind_of, line)
 
 

@@ -1,16 +1,16 @@
 """`RalphInstrumentor`: Ralph loops in a host that has an OpenTelemetry pipeline of its own.
 
-Metrics and spans go to the host's providers; nothing is exported by us and no second SDK is set up. The entry point
-`ralph_otel` of the group `opentelemetry_instrumentor` makes `opentelemetry-instrument` use it.
+Metrics, spans and log records go to the host's providers; nothing is exported by us and no second SDK is set up. The
+entry point `ralph_otel` of the group `opentelemetry_instrumentor` makes `opentelemetry-instrument` use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import _logs, metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
 from ralph_otel import runners
@@ -22,8 +22,8 @@ from ralph_otel.pipeline import Host
 class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class is untyped
     """Instruments the runners that `ralph_otel.runners` knows, and gives `register()` the host's pipeline.
 
-    `instrument()` takes `tracer_provider` and `meter_provider`; the global ones by default, also where they are set up
-    later.
+    `instrument()` takes `tracer_provider`, `meter_provider` and `logger_provider`; the global ones by default, also
+    where they are set up later.
     """
 
     collector: MetricsCollector | None = None
@@ -38,7 +38,8 @@ class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base cla
         try:
             host = Host(
                 kwargs.get("meter_provider") or metrics.get_meter_provider(),
-                partial(_tracer_provider, kwargs.get("tracer_provider")),
+                partial(_given_or, trace.get_tracer_provider, kwargs.get("tracer_provider")),
+                partial(_given_or, _logs.get_logger_provider, kwargs.get("logger_provider")),
             )
             self.collector = register(host=host)
             runners.attach_all(self.collector.loop)
@@ -52,5 +53,5 @@ class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base cla
             collector.shutdown()
 
 
-def _tracer_provider(given: Any) -> Any:
-    return given or trace.get_tracer_provider()
+def _given_or(get: Callable[[], Any], given: Any) -> Any:
+    return given or get()

@@ -74,12 +74,14 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._torn = False
         create_folder(path.parent)
         self._fd = self._open()
+        self.size = os.fstat(self._fd).st_size
+        """How much was in the file when it was opened, in bytes."""
+        self._torn = self.size > 0 and os.pread(self._fd, 1, self.size - 1) != b"\n"
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         return os.open(self.path, flags, 0o600)
 
     def append(self, line: Line) -> int:
@@ -98,6 +100,16 @@ class Journal:
             return 0
         self._torn = written < len(data)
         return 0 if self._torn else written
+
+    def lock(self) -> bool:
+        """Claim the file for this process until it is closed: whether no other one has. Appending needs no claim."""
+        try:
+            import fcntl
+
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError):
+            return False
+        return True
 
     def close(self) -> None:
         """Give the file handle back. Appending afterwards opens the file again."""

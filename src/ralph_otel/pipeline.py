@@ -7,6 +7,7 @@ with `ralph_otel` itself. What cannot be set up is said in one line and left out
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry._logs import LoggerProvider as APILoggerProvider
 from opentelemetry.metrics import Meter
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
@@ -29,14 +31,17 @@ from ralph_otel.events import Line, shown
 from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
+from ralph_otel.signals.context import SCHEMA_URL
 from ralph_otel.signals.metrics import MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.trace import TracerProvider
 
     from ralph_otel.exporters.prometheus import PrometheusServer
+    from ralph_otel.signals.logs import LogSignals
     from ralph_otel.signals.resources import ResourceSampler
     from ralph_otel.signals.traces import TraceSignals
 
@@ -50,10 +55,12 @@ class Host:
     Args:
         meter_provider: where instruments are made.
         tracer_provider: gives the provider of tracers, once there is one.
+        logger_provider: gives the provider of loggers, once there is one.
     """
 
     meter_provider: APIMeterProvider
     tracer_provider: Callable[[], APITracerProvider]
+    logger_provider: Callable[[], APILoggerProvider]
 
 
 class Pipeline:
@@ -84,6 +91,8 @@ class Pipeline:
         self._runs = runs
         self._counts = counts
         self._export = export and host is None
+        if self._export:
+            _tame_sdk_logging()
         self._instance_id = instance_id
         self.resource = _resource(config, instance_id)
         self._sampler = _sampler(config, runner_pid) if export else None
@@ -92,15 +101,23 @@ class Pipeline:
         self._make_metrics()
         self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
         self._tracer_provider: TracerProvider | None = None
+        self._logger_provider: LoggerProvider | None = None
         self._traces = self._make_traces()
+        self._logs = self._make_logs()
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
-    def record(self, line: Line, state: RunState) -> None:
-        """Make the signals of a completed line."""
+    def record(self, line: Line, state: RunState, live: bool = True) -> None:
+        """Make the signals of a completed line; of one that an earlier process has recorded, only the metrics."""
         self._metrics.record(line, state)
+        self.record_past(line, state, live)
+
+    def record_past(self, line: Line, state: RunState, live: bool) -> None:
+        """Take in a line of a run that another process began and did not end: its open spans, and its end."""
         if self._traces is not None:
-            self._traces.record(line, state)
+            self._traces.record(line, state, live)
+        if self._logs is not None and live:
+            self._logs.record(line, state)
 
     def end_batch(self) -> None:
         """A batch of lines has been recorded: let the instruments know."""
@@ -148,8 +165,9 @@ class Pipeline:
         """Send what waits, for at most `timeout` seconds."""
         together([provider.force_flush for provider in self._providers()], timeout)
 
-    def _providers(self) -> list[MeterProvider | TracerProvider]:
-        return [provider for provider in (self._provider, self._tracer_provider) if provider is not None]
+    def _providers(self) -> list[MeterProvider | TracerProvider | LoggerProvider]:
+        providers = (self._provider, self._tracer_provider, self._logger_provider)
+        return [provider for provider in providers if provider is not None]
 
     def shutdown(self, timeout: float) -> None:
         """Send what waits and end everything, in at most `timeout` seconds whatever the network does."""
@@ -189,11 +207,11 @@ class Pipeline:
 
     def _make_meter(self) -> Meter:
         if self._host is not None:
-            return self._host.meter_provider.get_meter("ralph_otel", __version__)
+            return self._host.meter_provider.get_meter("ralph_otel", __version__, SCHEMA_URL)
         self._reader = SnapshotReader()
         readers: list[MetricReader] = [self._reader, *(self._periodic_readers() if self._export else ())]
         self._provider = MeterProvider(readers, self.resource, shutdown_on_exit=False)
-        return self._provider.get_meter("ralph_otel", __version__)
+        return self._provider.get_meter("ralph_otel", __version__, SCHEMA_URL)
 
     def _common_attributes(self) -> dict[str, str]:
         from ralph_otel.signals.metrics import common_attributes
@@ -271,6 +289,44 @@ class Pipeline:
         provider = self._tracer_provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(otlp.span_exporter(target)))
         return TraceSignals(lambda: provider)
+
+    def _make_logs(self) -> LogSignals | None:
+        from ralph_otel.exporters import otlp
+        from ralph_otel.signals.logs import LogSignals
+
+        if self._host is not None:
+            return LogSignals(self._host.logger_provider)
+        target = self._config.target(Format.OTLP)
+        if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("logs", target):
+            return None
+        from opentelemetry.sdk._logs import LoggerProvider
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+        provider = self._logger_provider = LoggerProvider(resource=self.resource, shutdown_on_exit=False)
+        provider.add_log_record_processor(BatchLogRecordProcessor(otlp.log_exporter(target)))
+        return LogSignals(lambda: provider)
+
+
+class _SdkTroubles(logging.Handler):
+    """Says once what the SDK's exporters would say on stderr with every batch.
+
+    It is there in any case, so that the SDK never writes to the stderr of a host without `logging` set up.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name not in self._said:
+            self._said.add(record.name)
+            notice(f"{record.name.rpartition('.')[2] or record.name}: {shown(record.getMessage(), 200)}")
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+
+def _tame_sdk_logging() -> None:
+    logger = logging.getLogger("opentelemetry")
+    if not any(isinstance(handler, _SdkTroubles) for handler in logger.handlers):
+        logger.addHandler(_SdkTroubles())
 
 
 def together(calls: Sequence[Callable[[], Any]], timeout: float) -> bool:

@@ -27,6 +27,8 @@ _POLL = 0.5
 """Seconds between two looks for lines that other processes wrote."""
 _LINGER = 0.05
 """Seconds that the first event of a batch waits for company: instruments are called once a batch."""
+_CHUNK = 1 << 20
+"""Bytes of a journal that are read at once."""
 _TURN = 0.002
 """Seconds of work after which the host's threads get their chance at the interpreter."""
 _MAX_FOLLOWED = 256
@@ -67,7 +69,9 @@ class Recorder:
         self._on_tick = on_tick
         self._export = export
         self._host = host
+        self._recover = export and config.journal
         self._followers: dict[Path, Follower] = {}
+        self._recorded: dict[Path, int] = {}
         self._families: list[tuple[Path, str]] = []
         self._queue: deque[Line] = deque()
         self._pipeline: Pipeline | None = None
@@ -84,8 +88,15 @@ class Recorder:
 
     # -- from any thread -----------------------------------------------------------------------------------------------
 
-    def follow(self, path: Path) -> None:
-        """Record a journal, from its start on; it need not exist yet."""
+    def follow(self, path: Path, recorded: int = 0) -> None:
+        """Record a journal, from its start on; it need not exist yet.
+
+        Args:
+            path: the journal.
+            recorded: how many of its bytes an earlier process has recorded: they make the figures go on where they
+                were, but no spans and log records once more.
+        """
+        self._recorded.setdefault(path, recorded)
         self._followers.setdefault(path, Follower(path))
 
     def follow_runs(self, folder: Path, prefix: str) -> None:
@@ -200,6 +211,9 @@ class Recorder:
             if stopping:
                 self._tick()
                 return
+            if self._recover and not self._hurry.is_set():
+                self._recover = False
+                self._end_dead_runs()
             if time.monotonic() >= self._next_tick:
                 self._tick()
 
@@ -214,6 +228,15 @@ class Recorder:
             notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
         self._ready.set()
 
+    def _end_dead_runs(self) -> None:
+        """Write the ends of runs that were killed, and export what they left open."""
+        try:
+            from ralph_otel.recovery import recover
+
+            recover(self._config.home, self._pipeline.record_past if self._pipeline is not None else None)
+        except Exception as error:  # noqa: BLE001 — whoever starts next will try again
+            notice(f"recovery: {type(error).__name__}: {error}")
+
     def running(self) -> list[RunState]:
         """The states of all runs."""
         return list(self.states.by_run.values())
@@ -225,9 +248,9 @@ class Recorder:
         """Record everything there is."""
         self._find_runs()
         turn_ends = time.monotonic() + _TURN
-        for line in self._lines():
+        for line, live in self._lines():
             try:
-                self._record(line)
+                self._record(line, live)
             except Exception as error:  # noqa: BLE001 — one line must not cost the others
                 notice(f"recorder: {line['type']}: {type(error).__name__}: {error}; please report this")
             if time.monotonic() > turn_ends and not self._stopping:
@@ -251,44 +274,47 @@ class Recorder:
             if (state is None or not state.active) and not follower.torn:
                 follower.close()
                 del self._followers[path]
+                self._recorded.pop(path, None)
 
-    def _lines(self) -> Iterator[Line]:
+    def _lines(self) -> Iterator[tuple[Line, bool]]:
+        """What is new, each line with whether it happens now."""
         for follower in list(self._followers.values()):
             yield from self._lines_of(follower)
         while self._queue:
-            line = self._queue.popleft()
-            yield from self._decoded(encode(line))
+            if (line := self._decoded(encode(self._queue.popleft()))) is not None:
+                yield line, True
 
-    def _lines_of(self, follower: Follower) -> Iterator[Line]:
+    def _lines_of(self, follower: Follower) -> Iterator[tuple[Line, bool]]:
+        recorded = self._recorded.get(follower.path, 0)
         while True:
-            oversized = follower.oversized
+            oversized, live = follower.oversized, follower.offset >= recorded
             try:
-                raws = follower.read()
+                raws = follower.read() if live else follower.read(min(_CHUNK, recorded - follower.offset))
             except OSError as error:
                 notice(f"cannot read {follower.path}: {error.strerror}")
                 return
             self.bad_lines += follower.oversized - oversized
             for raw in raws:
-                yield from self._decoded(raw)
+                if (line := self._decoded(raw)) is not None:
+                    yield line, live
             if not raws and follower.at_end:
                 return
 
-    def _decoded(self, raw: bytes) -> Iterator[Line]:
+    def _decoded(self, raw: bytes) -> Line | None:
         if not raw or raw.isspace():
-            return
+            return None
         try:
-            line = decode(raw)
+            return decode(raw)
         except BadLine as error:
             self.bad_lines += 1
             notice(f"a line of the journal is skipped: {error}")
-            return
-        yield line
+            return None
 
-    def _record(self, line: Line) -> None:
+    def _record(self, line: Line, live: bool) -> None:
         self.events += 1
         state = self.states.apply(line)
         if state is not None and self._pipeline is not None:
-            self._pipeline.record(line, state)
+            self._pipeline.record(line, state, live)
 
     def _answer(self, asked: int) -> None:
         while self._commands and self._commands[0][0] <= asked:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ralph_otel.events import Line
+from ralph_otel.events import MAX_TEXT, Line
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
 from ralph_otel.rollups import Rollups
 
@@ -63,6 +63,12 @@ class RunState:
         self.runner_version = ""
         self.max_iterations: int | None = None
         self.attributes: dict[str, Any] = {}
+        self.pid: int | None = None
+        self.host: str | None = None
+        self.sampled = True
+        """Whether the run's traces are recorded."""
+        self.root: tuple[str, str] | None = None
+        """Trace and span id of the loop's span, in the trace that is going on."""
         self.started: int | None = None
         self.last = 0
         """Time of the latest event, Unix nanoseconds."""
@@ -222,8 +228,8 @@ class RunState:
         """A state with nothing counted that knows which parts of the run are open: what is left after a reset."""
         state = RunState(self.run_id)
         for name in (
-            "name", "runner", "runner_version", "max_iterations", "attributes", "last", "stopped", "stop_reason",
-            "open_iterations", "open_sessions", "open_agents", "open_reboot",
+            "name", "runner", "runner_version", "max_iterations", "attributes", "pid", "host", "sampled", "root",
+            "last", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
         ):  # fmt: skip
             setattr(state, name, getattr(self, name))
         if self.started is not None:
@@ -231,6 +237,14 @@ class RunState:
         if self.paused_at is not None:
             state.paused_at = self.last
         return state
+
+    def _begin(self, parts: dict[Any, Any], key: Any, value: Any) -> None:
+        """Note an open part, unless the run is over; forget the oldest where there are too many."""
+        if self.stopped is not None:
+            return
+        if len(parts) >= MAX_OPEN:
+            del parts[next(iter(parts))]
+        parts[key] = value
 
     def _loop_started(self, line: Line, ts: int) -> bool:
         resumed = self.stopped is not None
@@ -243,7 +257,14 @@ class RunState:
         self.runner_version = line.get("runner_version") or ""
         self.max_iterations = line.get("max_iterations")
         self.attributes = line.get("attributes") or {}
+        self.pid, self.host = line.get("pid"), line.get("host")
+        self.sampled = line.get("trace_flags", 1) != 0
+        self._trace_continued(line, ts)
         return first
+
+    def _trace_continued(self, line: Line, ts: int) -> None:
+        trace_id, span_id = line.get("trace_id"), line.get("span_id")
+        self.root = (trace_id, span_id) if isinstance(trace_id, str) and isinstance(span_id, str) else None
 
     def _loop_paused(self, line: Line, ts: int) -> None:
         if self.paused_at is None:
@@ -269,7 +290,7 @@ class RunState:
     def _session_started(self, line: Line, ts: int) -> None:
         self.sessions_created += 1
         self.context_percent, self.context_at = 0.0, ts
-        _open(self.open_sessions, line["session"], ts)
+        self._begin(self.open_sessions, line["session"], ts)
 
     def _session_ended(self, line: Line, ts: int) -> None:
         started = self.open_sessions.pop(line["session"], None)
@@ -280,7 +301,7 @@ class RunState:
 
     def _iteration_started(self, line: Line, ts: int) -> None:
         number = line["iteration"]
-        _open(self.open_iterations, number, OpenIteration(number, ts, line.get("span_id")))
+        self._begin(self.open_iterations, number, OpenIteration(number, ts, line.get("span_id")))
 
     def _iteration_finished(self, line: Line, ts: int) -> None:
         number, success, duration = line["iteration"], line["outcome"] == "success", line["duration"]
@@ -360,7 +381,7 @@ class RunState:
         self.open_reboot = None
 
     def _agent_started(self, line: Line, ts: int) -> None:
-        _open(self.open_agents, line.get("span_id") or line["agent"], ts)
+        self._begin(self.open_agents, line.get("span_id") or line["agent"], ts)
 
     def _agent_finished(self, line: Line, ts: int) -> None:
         _complete_duration(line, self.open_agents.pop(line.get("span_id") or line["agent"], None), ts)
@@ -371,12 +392,11 @@ class RunState:
         passed, failed, skipped, total = line["passed"], line["failed"], line.get("skipped"), line.get("total")
         if skipped is None:
             skipped = line["skipped"] = max(0, (total or 0) - passed - failed)
-        if total is None:
-            total = line["total"] = passed + failed + skipped
+        total = line["total"] = max(total or 0, passed + failed + skipped)
         self.passing_tests, self.failing_tests, self.skipped_tests, self.total_tests = passed, failed, skipped, total
         self.failure_streak, self.tests_at = (self.failure_streak + 1 if failed else 0), ts
         for test, ok in (line.get("results") or {}).items():
-            self._note_test(test, ok)
+            self._note_test(test[:MAX_TEXT], ok)
 
     def _note_test(self, test: str, ok: bool) -> None:
         """Put a result into a test's history: its last 20 as bits, the newest lowest, and how many there are."""
@@ -400,35 +420,51 @@ class RunState:
     def _gauge_set(self, line: Line, ts: int) -> None:
         found = GENERIC_GAUGES.get(line["name"])
         if found is not None and not line.get("labels"):
-            field, when, kind = found
-            setattr(self, field, kind(line["value"]))
+            field, when, read = found
+            setattr(self, field, read(line["value"]))
             setattr(self, when, ts)
 
 
+def _whole(value: float) -> int:
+    return max(0, int(value))
+
+
+def _percent(value: float) -> float:
+    return max(0.0, value)
+
+
 GENERIC_COUNTERS = {"files_changed": "files_changed", "iterations_with_progress": "iterations_with_progress"}
-GENERIC_GAUGES: dict[str, tuple[str, str, type[int] | type[float]]] = {
-    "context_usage": ("context_percent", "context_at", float),
+GENERIC_GAUGES: dict[str, tuple[str, str, Callable[[float], float]]] = {
+    "context_usage": ("context_percent", "context_at", _percent),
     "progress_score": ("score", "progress_at", float),
     "progress_velocity": ("velocity_override", "progress_at", float),
-    "no_progress_streak": ("no_progress_streak", "progress_at", int),
-    "test_failure_streak": ("failure_streak", "tests_at", int),
-    "flaky_tests": ("flaky_count", "tests_at", int),
+    "no_progress_streak": ("no_progress_streak", "progress_at", _whole),
+    "test_failure_streak": ("failure_streak", "tests_at", _whole),
+    "flaky_tests": ("flaky_count", "tests_at", _whole),
 }
-"""Metrics of the catalog that generic operations may feed by name: the field, when it was said, its type."""
+"""Metrics of the catalog that generic operations may feed by name: the field, when it was said, how it is read."""
 
 _HANDLERS: dict[str, Callable[[RunState, Line, int], bool | None]] = {
-    name[1:].replace("_", ".", 1): getattr(RunState, name)
-    for name in vars(RunState)
-    if name.startswith(("_loop_", "_session_", "_iteration_", "_agent_", "_usage_", "_context_", "_reboot_", "_tests_"))
-    or name in ("_progress_measured", "_counter_added", "_gauge_set")
+    "loop.started": RunState._loop_started,
+    "loop.paused": RunState._loop_paused,
+    "loop.resumed": RunState._loop_resumed,
+    "loop.stopped": RunState._loop_stopped,
+    "trace.continued": RunState._trace_continued,
+    "session.started": RunState._session_started,
+    "session.ended": RunState._session_ended,
+    "iteration.started": RunState._iteration_started,
+    "iteration.finished": RunState._iteration_finished,
+    "agent.started": RunState._agent_started,
+    "agent.finished": RunState._agent_finished,
+    "usage.measured": RunState._usage_measured,
+    "context.measured": RunState._context_measured,
+    "reboot.started": RunState._reboot_started,
+    "reboot.finished": RunState._reboot_finished,
+    "tests.finished": RunState._tests_finished,
+    "progress.measured": RunState._progress_measured,
+    "counter.added": RunState._counter_added,
+    "gauge.set": RunState._gauge_set,
 }
-
-
-def _open(parts: dict[Any, Any], key: Any, value: Any) -> None:
-    """Note an open part; forget the oldest where there are too many."""
-    if len(parts) >= MAX_OPEN:
-        del parts[next(iter(parts))]
-    parts[key] = value
 
 
 def _complete_duration(line: Line, started: int | None, ts: int) -> None:

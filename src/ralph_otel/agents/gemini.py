@@ -65,8 +65,7 @@ class GeminiParser(OutputParser):
     def _result(self, record: Record) -> Iterator[Event]:
         status = record.get("status")
         if status in ("success", "error"):
-            error_type = code(mapping(record.get("error")).get("type")) or self.error_type
-            self._ended(status == "error", error_type or "error")
+            self._ended(status == "error", code(mapping(record.get("error")).get("type")) or "error")
         stats = mapping(record.get("stats"))
         models = mapping(stats.get("models"))
         if not models:  # older versions give the sum only

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import Any
 import click
 
 from ralph_otel import events, tracecontext
-from ralph_otel.cli._options import home, journal_of
+from ralph_otel.cli._options import home
 from ralph_otel.config import seconds
 from ralph_otel.events import Event, Field, Line, shown
 from ralph_otel.journal import Journal, new_run_id, runs_folder
-from ralph_otel.runs import LATEST, Folded, fold
+from ralph_otel.runs import LATEST, RunError, find, fold
 from ralph_otel.state import RunState
 
 RUN_VARIABLE = "RALPH_OTEL_RUN"
@@ -28,13 +29,18 @@ _ENDS = {"loop.stopped", "session.ended", "iteration.finished", "agent.finished"
 @click.command()
 @click.argument("event")
 @click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", envvar=RUN_VARIABLE, help=f"The run; default: ${RUN_VARIABLE}, else the latest.")
+@click.option(
+    "--run", help=f"The run: its id, the beginning of it, or a path. [default: ${RUN_VARIABLE}, else the latest]"
+)
 def command(event: str, fields: tuple[str, ...], run: str | None) -> None:
     """Write one event into a run's journal, for loops that are shell scripts.
 
     `loop.started` begins a new run and prints its id; `agent.started` prints the TRACEPARENT for the agent. Iteration
     numbers, session ids and durations are filled in; `exit_code=$?` says the outcome, too. `ralph-otel catalog --format
     schema` describes every event.
+
+    The exit code is 2 where the event is wrong, and otherwise 0, even where it could not be written: a script under
+    `set -e` does not end for that.
 
     Example:
 
@@ -52,20 +58,27 @@ def command(event: str, fields: tuple[str, ...], run: str | None) -> None:
         hint = f"did you mean {near}?" if near else f"the events: {', '.join(events.BY_TYPE)}"
         raise click.UsageError(f"no event {shown(event)}; {hint}")
     values = _values(kind, fields)
-    path = _path(event, run)
-    so_far = _SoFar() if event == "loop.started" and not path.exists() else _so_far(path)
-    line = _line(kind, values, path.stem, so_far)
     try:
-        journal = Journal(path)
-    except OSError as error:  # a script under `set -e` must not end for this
-        click.echo(f"ralph-otel: cannot write {path}: {error.strerror}; the event is lost", err=True)
+        path = _new(run) if event == "loop.started" else find(run or os.environ.get(RUN_VARIABLE) or LATEST, home())
+        so_far = _SoFar() if event == "loop.started" else _so_far(path)
+    except (RunError, OSError) as error:
+        click.echo(f"ralph-otel: {error}; the event is lost", err=True)
         return
-    if not journal.append(line):
-        click.echo(f"ralph-otel: cannot write {path}; the event is lost", err=True)
+    line = _line(kind, values, so_far.run_id or path.stem, so_far)
     if event == "loop.started":
         click.echo(path.stem)
-    elif event == "agent.started":
-        click.echo(tracecontext.TraceContext(line["trace_id"], line["span_id"]).traceparent)
+    elif event == "agent.started" and "span_id" in line:
+        click.echo(tracecontext.TraceContext(line["trace_id"], line["span_id"], so_far.flags).traceparent)
+    _write(path, line)
+
+
+def _write(path: Path, line: Line) -> None:
+    try:
+        written = Journal(path).append(line)
+    except OSError:
+        written = 0
+    if not written:
+        click.echo(f"ralph-otel: cannot write {path}; the event is lost", err=True)
 
 
 # -- what was typed --------------------------------------------------------------------------------------------
@@ -95,14 +108,21 @@ def _value(declared: Field, text: str) -> Any:
         return text
     try:
         return seconds(text) if declared.name == "duration" else json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise click.UsageError(f"{declared.name} must be {declared.kind.name}, got {shown(text)}") from None
 
 
-def _path(event: str, run: str | None) -> Path:
-    if event == "loop.started":
-        return runs_folder(home()) / f"{run or new_run_id()}.jsonl"
-    return journal_of(run or LATEST)
+def _new(run: str | None) -> Path:
+    """The journal of a new run, whatever run the variable is left over from.
+
+    Raises:
+        click.UsageError: the id that was asked for cannot be a new one's.
+    """
+    run_id = run if run is not None else new_run_id()
+    path = runs_folder(home()) / f"{run_id}.jsonl"
+    if re.fullmatch(r"[\w.-]{1,200}", run_id) is None or run_id == LATEST or path.exists():
+        raise click.UsageError(f"--run: {shown(run_id)} will not do; it must be a new id of letters, digits, - _ and .")
+    return path
 
 
 # -- what the journal knows already ----------------------------------------------------------------------------
@@ -110,10 +130,11 @@ def _path(event: str, run: str | None) -> Path:
 
 @dataclass
 class _SoFar:
-    """The open parts of a run: part to the line that began it; and its state."""
+    """What is known of a run: its id, its trace's flags, its open parts with the line that began each, its iterations."""
 
+    run_id: str = ""
+    flags: int = tracecontext.SAMPLED
     open: dict[str, Line] = field(default_factory=dict)
-    state: RunState = field(default_factory=RunState)
     iterations: int = 0
 
 
@@ -124,12 +145,12 @@ def _so_far(path: Path) -> _SoFar:
         part, _, what = line["type"].partition(".")
         if what == "started":
             so_far.open[part] = line
+            so_far.flags = line.get("trace_flags", so_far.flags)
             so_far.iterations = max(so_far.iterations, line.get("iteration", 0))
         elif line["type"] in _ENDS:
             so_far.open.pop(part, None)
 
-    folded: Folded = fold(path, note)
-    so_far.state = folded.run
+    so_far.run_id = fold(path, note).run.run_id
     return so_far
 
 
@@ -153,14 +174,15 @@ def _line(kind: type[Event], values: dict[str, Any], run_id: str, so_far: _SoFar
     return line
 
 
-def _ids(part: str, what: str, so_far: _SoFar) -> tuple[dict[str, str], str | None]:
+def _ids(part: str, what: str, so_far: _SoFar) -> tuple[dict[str, Any], str | None]:
     """Trace and span id of a line, and its parent's; a part that begins gets a new span below the innermost one."""
     around = [so_far.open[outer] for outer in _PARTS if outer in so_far.open]
     begins = what == "started"
     if part == "loop" and begins:
         outer = tracecontext.from_environment(os.environ)
         ids = {"trace_id": outer.trace_id if outer else tracecontext.new_trace_id()}
-        return {**ids, "span_id": tracecontext.new_span_id()}, outer.span_id if outer else None
+        flags = {"trace_flags": outer.flags} if outer and outer.flags != tracecontext.SAMPLED else {}
+        return {**ids, "span_id": tracecontext.new_span_id(), **flags}, outer.span_id if outer else None
     if begins and part in _PARTS:
         around = [line for line in around if _PARTS.index(line["type"].partition(".")[0]) < _PARTS.index(part)]
     own = so_far.open.get(part) if not begins else None

@@ -123,8 +123,10 @@ class Pytest:
     SECTION = re.compile(r"^=+ (FAILURES|ERRORS|PASSES|XFAILURES|XPASSES|short test summary info) =+$")
     SUMMARY = re.compile(r"^(?:=+ )?([0-9][0-9a-z, ]*|no tests ran) in [0-9.]+(?:s| seconds)(?: \([0-9:]+\))?(?: =+)?$")
     VERBOSE = re.compile(
-        r" (?P<outcome>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)(?: \(.*\))?(?: +\[ *[0-9]+(?:%|/[0-9]+)\])?$"
+        r" (?P<outcome>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)(?: \(.*\))?"
+        r"(?: +\[ *[0-9]+(?:%|/[0-9]+)\]| +[0-9.]+[mun]?s)?$"
     )
+    TEST_ID = re.compile(r"^[^\s:]+::")  # cargo's names have :: too, but not in their first word
     XDIST = re.compile(r"^\[gw[0-9]+\] (?:\[ *[0-9]+%\] )?(?P<outcome>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS) (.+)$")
     SHORT = re.compile(r"^(?P<outcome>PASSED|FAILED|ERROR|XFAIL|XPASS) ([^\[]+?(?:\[.*?\])?)(?: - .*)?$")
     DOTS = re.compile(r"^(?:\S+ )?([.FEsxXuyR,-]+) +\[ *[0-9]+(?:%|/[0-9]+)\]$")
@@ -167,7 +169,7 @@ class Pytest:
             self._tests.count(OUTCOMES[match["outcome"]], match[2])
         elif match := self.VERBOSE.search(text):
             test = text[: match.start()]
-            if "::" in test and not test[0].isspace():
+            if self.TEST_ID.match(test):
                 self._tests.count(OUTCOMES[match["outcome"]], test)
         elif match := self.DOTS.match(text):
             self._tests.counts.update(PYTEST_LETTERS[letter] for letter in match[1] if letter in PYTEST_LETTERS)
@@ -222,7 +224,7 @@ class GoTest:
 
     def _package(self, outcome: str, package: str, note: str) -> None:
         tests, self._open = self._open, Tally()
-        nothing_ran = outcome == "?" or note.endswith("[no tests to run]")
+        nothing_ran = note.endswith("[no tests to run]")
         if (outcome == "ok" and not tests.counts and not nothing_ran) or (outcome == "FAIL" and not tests.failed):
             self._total.count(OUTCOMES[outcome], package)
         self._total.add(tests, prefix=f"{package}.")

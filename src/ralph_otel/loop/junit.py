@@ -53,10 +53,10 @@ def read(path: Path, since: float | None = None) -> Tally:
 
 def _read_file(path: Path, since: float | None, strict: bool) -> Tally | None:
     """Read one file. None if it is not of this run or, unless `strict`, no JUnit report."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or (since is not None and status.st_mtime < since - CLOCK_TICK):
-        return None
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or (since is not None and status.st_mtime < since - CLOCK_TICK):
+            return None
         with path.open("rb") as file:
             return parse(file)
     except ValueError as error:

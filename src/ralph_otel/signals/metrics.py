@@ -82,7 +82,7 @@ class MetricSignals:
         self._buckets = list(buckets)
         self._histograms = histograms
         self._streams: dict[str, list[_Stream]] = {}
-        self._added: dict[_Key, tuple[float, Line]] = {}
+        self._added: dict[_Key, tuple[float, Line, RunState]] = {}
         self._reported: dict[_Key, float] = {}
         self._generic: dict[str, tuple[Kind, Callable[..., None]] | None] = {}
         self.refused = 0
@@ -121,31 +121,31 @@ class MetricSignals:
             if stream.values:
                 key += tuple([value_of(line) for value_of in stream.values])
             if stream.kind is Kind.HISTOGRAM:
-                stream.record(value, _attributes(key), context_of(line))
+                stream.record(value, _attributes(key), context_of(line, state))
             elif stream.kind is Kind.GAUGE:
                 stream.record(value, _attributes(key))
             else:
-                self._count(key, value, line, state.run_id if stream.follows else None)
+                self._count(key, value, line, state, stream.follows)
         if line["type"] in _GENERIC:
             self._record_generic(line, state)
 
-    def _count(self, key: _Key, value: float, line: Line, followed: str | None) -> None:
-        """Add to a counter; for one that follows a run's state: what has changed since the last time."""
-        if followed is not None:
-            place = (followed, key)
+    def _count(self, key: _Key, value: float, line: Line, state: RunState, follows: bool) -> None:
+        """Add to a counter; for one that follows the run's state: what has changed since the last time."""
+        if follows:
+            place = (state.run_id, key)
             before = self._reported.get(place)
             self._reported[place] = value
             if before == value:
                 return
             value -= before or 0
         gathered = self._added.get(key)
-        self._added[key] = (value + gathered[0] if gathered else value, line)
+        self._added[key] = (value + gathered[0] if gathered else value, line, state)
 
     def flush(self) -> None:
         """Hand what was gathered to the instruments."""
         added, self._added = self._added, {}
-        for key, (value, line) in added.items():
-            key[0](value, _attributes(key), context_of(line))
+        for key, (value, line, state) in added.items():
+            key[0](value, _attributes(key), context_of(line, state))
 
     # -- the generic operations ----------------------------------------------------------------------------------------
 
@@ -164,11 +164,11 @@ class MetricSignals:
         values = tuple(_label(value) for _, value in labels)
         key = (record, (*_COMMON, *names), state.name or UNKNOWN, state.runner or UNKNOWN, *values)
         if kind is Kind.HISTOGRAM:
-            record(line["value"], _attributes(key), context_of(line))
+            record(line["value"], _attributes(key), context_of(line, state))
         elif kind is Kind.GAUGE:
             record(line["value"], _attributes(key))
         else:
-            self._count(key, line["value"], line, None)
+            self._count(key, line["value"], line, state, follows=False)
 
     def _generic_instrument(self, kind: Kind, name: str) -> Callable[..., None] | None:
         plain = re.sub(r"[^A-Za-z0-9_]+", "_", name)

@@ -1,4 +1,4 @@
-"""From events to spans: `loop` → `session` → `iteration` → `invoke_agent` → `execute_tool`, `tests`, `reboot`.
+"""From events to spans, as the catalog says: `loop` → `session` → `iteration` → `invoke_agent` → `execute_tool` ….
 
 The probe draws every span's ids and passes them to agents at once. Here the span is made when its end is known, with
 those very ids, with the times of its events, and with what was measured inside it as attributes.
@@ -6,24 +6,43 @@ those very ids, with the times of its events, and with what was measured inside 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.sdk.trace import Tracer
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import NonRecordingSpan, SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    SpanKind,
+    Status,
+    StatusCode,
+    set_span_in_context,
+)
 from opentelemetry.util.types import AttributeValue
 
-from ralph_otel.catalog import AGENT, ERROR_TYPE, MODEL, OUTCOME, REBOOT_REASON, STOP_REASON
+from ralph_otel.catalog import ERROR_TYPE, SPANS, Attribute, Span
+from ralph_otel.catalog.attributes import INPUT_TOKENS, ITERATIONS, RUN_ID
+from ralph_otel.catalog.spans import LEARNT, SUMMED
 from ralph_otel.events import Line
-from ralph_otel.signals.context import span_context
+from ralph_otel.signals.context import SCHEMA_URL, span_context
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
 MAX_OPEN = 10_000
 """Spans that may be open at once; the oldest are given up beyond."""
 
-_Attributes = dict[str, AttributeValue]
+_STARTS = {span.starts: span for span in SPANS if span.starts}
+_ENDS = {span.ends: span for span in SPANS if span.starts}
+_WHOLE = {span.ends: span for span in SPANS if not span.starts}
+_LOOP = _STARTS["loop.started"]
+_SESSION = _STARTS["session.started"]
+_INPUTS = ("input_tokens", "cache_read_tokens", "cache_creation_tokens")
+_FAILED = ("failure", "timeout")
+
+_Key = tuple[str, str]
 
 
 class ChosenIds(IdGenerator):
@@ -46,14 +65,31 @@ class ChosenIds(IdGenerator):
 
 
 class _Open:
-    """A span that has started: its first line, and what has been learnt since."""
+    """A span that has started: what began it, and what has been learnt since."""
 
-    __slots__ = ("attributes", "error", "line")
+    __slots__ = ("attributes", "error", "line", "links", "row", "sampled")
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, row: Span, line: Line, sampled: bool) -> None:
+        self.row = row
         self.line = line
-        self.attributes: _Attributes = {}
+        self.sampled = sampled
+        self.attributes: dict[str, AttributeValue] = {RUN_ID.name: line["loop"]}
         self.error: str | None = None
+        self.links: list[Link] = []
+
+
+class _Run:
+    """What is known of a run's traces."""
+
+    __slots__ = ("rebooted", "root", "sampled", "session")
+
+    def __init__(self) -> None:
+        self.sampled = True
+        self.root: _Key | None = None
+        """The loop's span, in the trace that is going on or was the last."""
+        self.session: _Key | None = None
+        """The last session's span."""
+        self.rebooted = False
 
 
 class TraceSignals:
@@ -68,50 +104,124 @@ class TraceSignals:
         self._provider = provider
         self._ids = ChosenIds()
         self._made: Tracer | None = None
-        self._open: dict[tuple[str, str], _Open] = {}
+        self._open: dict[_Key, _Open] = {}
+        self._runs: dict[str, _Run] = {}
 
-    def _tracer(self) -> Tracer | None:
-        if self._made is None:
-            tracer = self._provider().get_tracer("ralph_otel", __version__)
-            if isinstance(tracer, Tracer):
-                tracer.id_generator = self._ids
-                self._made = tracer
-        return self._made
+    def record(self, line: Line, state: RunState, live: bool = True) -> None:
+        """Take in a completed line, and its run's state after it.
 
-    def record(self, line: Line, state: RunState) -> None:
-        """Take in a completed line, and its run's state after it."""
-        trace_id, span_id, type_ = line.get("trace_id"), line.get("span_id"), line["type"]
-        if type(trace_id) is not str or type(span_id) is not str:
+        Args:
+            line: the line.
+            state: the state.
+            live: whether it happens now. Of what an earlier process recorded, only the spans that it left open are
+                made: the others have been exported.
+        """
+        key = _key_of(line)
+        if key is None:
             return
-        key = (trace_id, span_id)
-        if type_ in _STARTS:
-            if len(self._open) >= MAX_OPEN:
-                del self._open[next(iter(self._open))]
-            self._open[key] = _Open(line)
+        type_ = line["type"]
+        run = self._runs.get(line["loop"])
+        if run is None:
+            run = self._runs[line["loop"]] = _Run()
+        if type_ in _WHOLE:
+            self._learn(self._open.get((key[0], line.get("parent_span_id") or key[1])), line)
+            if live:
+                self._make_whole(_WHOLE[type_], key, line, run)
+        elif type_ in _STARTS:
+            self._start(_STARTS[type_], key, line, run, state)
+        elif type_ == "trace.continued":
+            self._continue(key, line, run, state, live)
+        elif type_ == "loop.stopped":
+            self._stop(line, run, state, live)
         elif type_ in _ENDS:
-            if (span := self._open.pop(key, None)) is not None:
-                _learn(span, line)
-                self._export(span, line["ts"], state)
-        elif (span := self._open.get(key)) is not None:
-            _learn(span, line)
+            self._end(key, line, live)
+        else:
+            self._learn(self._open.get(key), line)
 
-    def _export(self, span: _Open, end: int, state: RunState) -> None:
-        line = span.line
+    # -- beginnings -------------------------------------------------------------------------------------------------
+
+    def _start(self, row: Span, key: _Key, line: Line, run: _Run, state: RunState) -> None:
+        if row is _LOOP:
+            run.sampled = state.sampled
+        span = _Open(row, line, run.sampled)
+        if row is _LOOP:
+            _link(span, run.root, "resumed")  # this run has been going on before
+            run.root = key
+        elif row is _SESSION:
+            if run.rebooted:
+                _link(span, run.session, "reboot")
+            run.session, run.rebooted = key, False
+        elif line["type"] == "reboot.started":
+            run.rebooted = True
+        _note(span, row, line)
+        if len(self._open) >= MAX_OPEN:
+            del self._open[next(iter(self._open))]
+        self._open[key] = span
+
+    def _continue(self, key: _Key, line: Line, run: _Run, state: RunState, live: bool) -> None:
+        """The loop's span ends in the trace so far, and goes on in a new one."""
+        before = run.root
+        root = self._open.pop(before, None) if before is not None else None
+        if root is not None and live:
+            root.attributes[ITERATIONS.name] = state.total_iterations
+            self._export(root, line["ts"])
+        begun = {**(root.line if root is not None else {"name": state.name}), **line}
+        span = _Open(_LOOP, begun, run.sampled)
+        _note(span, _LOOP, begun)
+        previous = (line["previous_trace_id"], line["previous_span_id"])
+        _link(span, before or previous, "continued")
+        self._open[key], run.root = span, key
+
+    # -- ends -------------------------------------------------------------------------------------------------------
+
+    def _end(self, key: _Key, line: Line, live: bool) -> None:
+        span = self._open.pop(key, None)
+        if span is not None:
+            self._learn(span, line)
+            _note(span, span.row, line)
+            if live:
+                self._export(span, line["ts"])
+
+    def _stop(self, line: Line, run: _Run, state: RunState, live: bool) -> None:
+        """The loop's span ends, and with it every span of the run that is still open: as an error, if it crashed."""
+        crashed = line["reason"] == "crashed"
+        left = [key for key, span in self._open.items() if span.line["loop"] == line["loop"]]
+        for key in reversed(left):
+            span = self._open.pop(key)
+            if key == run.root:
+                self._learn(span, line)
+                _note(span, _LOOP, line)
+                span.attributes[ITERATIONS.name] = state.total_iterations
+            if crashed:
+                span.error = "crashed"
+            if live:
+                self._export(span, line["ts"])
+
+    def _make_whole(self, row: Span, key: _Key, line: Line, run: _Run) -> None:
+        """A span that its end alone makes: it began as long ago as its duration says."""
+        if not line.get("parent_span_id"):  # the line names the span it is in, not one of its own
+            own = hashlib.blake2b(f"{key} {line['type']} {line['ts']}".encode(), digest_size=8).hexdigest()
+            line = {**line, "span_id": own, "parent_span_id": key[1]}
+        began = line["ts"] - round((line.get("duration") or 0) * 1e9)
+        span = _Open(row, {**line, "ts": max(0, began)}, run.sampled)
+        _note(span, row, line)
+        if line.get("outcome") in _FAILED or line.get("failed"):
+            span.error = line.get("outcome") or "tests_failed"
+        self._export(span, line["ts"])
+
+    def _export(self, span: _Open, end: int) -> None:
+        line, row = span.line, span.row
         own, tracer = span_context(line["trace_id"], line["span_id"]), self._tracer()
-        if own is None or tracer is None or line.get("trace_flags", 1) == 0:
+        if own is None or tracer is None or not span.sampled:
             return
-        parent = span_context(
-            line["trace_id"], line.get("parent_span_id") or "0", remote=line["type"] == "loop.started"
-        )
+        parent = span_context(line["trace_id"], line.get("parent_span_id") or "0", remote=row is _LOOP)
         self._ids.trace_id, self._ids.span_id = own.trace_id, own.span_id
-        name, attributes = _NAMES[line["type"]](line, state)
-        attributes.update(span.attributes)
-        attributes["ralph.run.id"] = line["loop"]
         made = tracer.start_span(
-            name,
-            context=set_span_in_context(NonRecordingSpan(parent)) if parent else None,
-            kind=SpanKind.CLIENT if line["type"] == "agent.started" else SpanKind.INTERNAL,
-            attributes=attributes,
+            row.name.format_map(line),
+            context=set_span_in_context(NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)),
+            kind=SpanKind.CLIENT if row.client else SpanKind.INTERNAL,
+            attributes=span.attributes,
+            links=span.links,
             start_time=line["ts"],
         )
         if span.error is not None:
@@ -119,86 +229,62 @@ class TraceSignals:
             made.set_status(Status(StatusCode.ERROR))
         made.end(max(end, line["ts"]))
 
+    def _tracer(self) -> Tracer | None:
+        if self._made is None:
+            tracer = self._provider().get_tracer("ralph_otel", __version__, SCHEMA_URL)
+            if isinstance(tracer, Tracer):
+                tracer.id_generator = self._ids
+                self._made = tracer
+        return self._made
 
-# -- what each span is called, what it says from its start ------------------------------------------------------------
+    # -- what is learnt ---------------------------------------------------------------------------------------------
 
-
-def _loop(line: Line, state: RunState) -> tuple[str, _Attributes]:
-    said = {f"ralph.loop.{name}": value for name, value in (line.get("attributes") or {}).items()}
-    attributes: _Attributes = {**said, "ralph.loop.name": line["name"], "ralph.iterations": state.total_iterations}
-    if runner := line.get("runner"):
-        attributes["ralph.runner"] = runner
-    return f"loop {line['name']}", attributes
-
-
-def _session(line: Line, state: RunState) -> tuple[str, _Attributes]:
-    return "session", {"ralph.session.id": line["session"]}
-
-
-def _iteration(line: Line, state: RunState) -> tuple[str, _Attributes]:
-    return "iteration", {"ralph.iteration.number": line["iteration"]}
-
-
-def _agent(line: Line, state: RunState) -> tuple[str, _Attributes]:
-    attributes: _Attributes = {"gen_ai.operation.name": "invoke_agent", AGENT.name: line["agent"]}
-    if model := line.get("model"):
-        attributes[MODEL.name] = model
-    return f"invoke_agent {line['agent']}", attributes
-
-
-def _reboot(line: Line, state: RunState) -> tuple[str, _Attributes]:
-    return "reboot", {REBOOT_REASON.name: line["reason"]}
+    def _learn(self, span: _Open | None, line: Line) -> None:
+        """Note on a span what one of the lines inside it, or its end, says."""
+        if span is None:
+            return
+        type_ = line["type"]
+        _set(span, LEARNT.get(type_, {}), line)
+        if type_ == "usage.measured":
+            _add(span, INPUT_TOKENS, sum(line.get(name) or 0 for name in _INPUTS))
+            for name, attribute in SUMMED.items():
+                _add(span, attribute, line.get(name) or 0)
+        elif type_ == "error.raised":
+            span.error = line["error_type"]
+        elif type_ in _ENDS and (line.get("outcome") in _FAILED or line.get("reason") in ("error", "crashed")):
+            code = line.get("exit_code")
+            span.error = line.get("error_type") or (f"exit_code_{code}" if code else line.get("outcome") or span.error)
 
 
-_NAMES: dict[str, Callable[[Line, RunState], tuple[str, _Attributes]]] = {
-    "loop.started": _loop,
-    "session.started": _session,
-    "iteration.started": _iteration,
-    "agent.started": _agent,
-    "reboot.started": _reboot,
-}
-_STARTS = frozenset(_NAMES)
-_ENDS = frozenset({"loop.stopped", "session.ended", "iteration.finished", "agent.finished", "reboot.finished"})
-
-_LEARNT: dict[str, dict[str, str]] = {
-    "loop.stopped": {"reason": STOP_REASON.name},
-    "iteration.finished": {"outcome": OUTCOME.name, "exit_code": "process.exit.code"},
-    "agent.finished": {
-        "outcome": OUTCOME.name,
-        "exit_code": "process.exit.code",
-        "pid": "process.pid",
-        "turns": "ralph.agent.turns",
-        "conversation": "gen_ai.conversation.id",
-    },
-    "usage.measured": {"model": MODEL.name},
-    "context.measured": {"percent": "ralph.context.percent"},
-    "reboot.started": {"context_percent": "ralph.context.percent"},
-    "tests.finished": {"passed": "ralph.tests.passed", "failed": "ralph.tests.failed", "total": "ralph.tests.total"},
-    "progress.measured": {"score": "ralph.progress.score", "files_changed": "ralph.progress.files_changed"},
-}
-"""What a line adds to its span: field to attribute."""
-_SUMMED = {
-    "input_tokens": "gen_ai.usage.input_tokens",
-    "output_tokens": "gen_ai.usage.output_tokens",
-    "cache_read_tokens": "gen_ai.usage.cache_read.input_tokens",
-    "cache_creation_tokens": "gen_ai.usage.cache_creation.input_tokens",
-    "cost_usd": "ralph.cost.usd",
-}
-_FAILED = ("failure", "timeout")
+def _key_of(line: Line) -> _Key | None:
+    trace_id, span_id = line.get("trace_id"), line.get("span_id")
+    return (trace_id, span_id) if type(trace_id) is str and type(span_id) is str else None
 
 
-def _learn(span: _Open, line: Line) -> None:
-    """Note on a span what one of its lines says."""
-    for name, attribute in _LEARNT.get(line["type"], {}).items():
+def _link(span: _Open, to: _Key | None, why: str) -> None:
+    if to is not None and (context := span_context(*to)) is not None:
+        span.links.append(Link(context, {"ralph.link": why}))
+
+
+def _note(span: _Open, row: Span, line: Line) -> None:
+    """Take the row's attributes from the line that begins or ends the span."""
+    for attribute, constant in row.constants.items():
+        span.attributes[attribute.name] = constant
+    for attribute, name in row.attributes.items():
         if (value := line.get(name)) is not None:
-            span.attributes[attribute] = value
-    if line["type"] == "usage.measured":
-        for name, attribute in _SUMMED.items():
-            if value := line.get(name):
-                before: Any = span.attributes.get(attribute, 0)
-                span.attributes[attribute] = before + value
-    elif line["type"] == "error.raised":
-        span.error = line["error_type"]
-    elif line.get("outcome") in _FAILED or line.get("reason") in ("error", "crashed"):
-        code = line.get("exit_code")
-        span.error = line.get("error_type") or (f"exit_code_{code}" if code else line.get("outcome") or line["reason"])
+            span.attributes[attribute.name] = value
+    if row is _LOOP:
+        for name, value in (line.get("attributes") or {}).items():
+            span.attributes[f"ralph.loop.attribute.{name}"] = value
+
+
+def _set(span: _Open, learnt: dict[str, Attribute], line: Line) -> None:
+    for name, attribute in learnt.items():
+        if (value := line.get(name)) is not None:
+            span.attributes[attribute.name] = value
+
+
+def _add(span: _Open, attribute: Attribute, amount: float) -> None:
+    if amount:
+        before: Any = span.attributes.get(attribute.name, 0)
+        span.attributes[attribute.name] = before + amount

@@ -1,8 +1,4 @@
-"""The one table: every metric and attribute, and the events that feed them.
-
-Instruments, `docs/metrics.md`, `ralph-otel catalog`, dashboards and alert rules come out of it; a test fails when they
-differ. To add a metric, add a row. (The events and their fields are declared in `ralph_otel.events`.)
-"""
+"""Every metric, and the events that feed it. To add a metric, add a row."""
 
 from __future__ import annotations
 
@@ -10,7 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ralph_otel import events
+from ralph_otel.catalog.attributes import (
+    AGENT,
+    CHANGE,
+    COST_SOURCE,
+    ERROR_TYPE,
+    MODEL,
+    OUTCOME,
+    REBOOT_REASON,
+    ROLE,
+    STOP_REASON,
+    TEST_OUTCOME,
+    TEST_STATUS,
+    TOKEN_TYPE,
+    TOOL,
+    Attribute,
+)
 from ralph_otel.events import Line
 from ralph_otel.state import RunState
 
@@ -33,36 +44,6 @@ class Kind(StrEnum):
     OBSERVABLE_UPDOWN = "observable updowncounter"
     OBSERVABLE_GAUGE = "observable gauge"
 
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """A metric's attribute: its name, what it says, and its values where they are few."""
-
-    name: str
-    meaning: str
-    values: tuple[str, ...] = ()
-
-
-LOOP_NAME = Attribute("ralph.loop.name", "The loop's name.")
-RUNNER = Attribute("ralph.runner", "The program that runs the loop, by its distribution's name, or `unknown`.")
-COMMON = (LOOP_NAME, RUNNER)
-"""On every metric of a loop."""
-
-OUTCOME = Attribute("ralph.outcome", "How it ended.", events.OUTCOMES)
-STOP_REASON = Attribute("ralph.stop.reason", "Why the loop ended.", events.STOP_REASONS)
-REBOOT_REASON = Attribute("ralph.reboot.reason", "Why the context was thrown away.", events.REBOOT_REASONS)
-TEST_STATUS = Attribute("ralph.test.status", "How the test ended.", ("passing", "failing", "skipped"))
-TEST_OUTCOME = Attribute("ralph.test.outcome", "`passed` if no test failed.", ("passed", "failed"))
-CHANGE = Attribute("ralph.change", "What happened to the line.", ("added", "removed"))
-AGENT = Attribute("gen_ai.agent.name", "The agent's name: claude, codex, gemini …")
-MODEL = Attribute("gen_ai.request.model", "The model, where known.")
-TOKEN_TYPE = Attribute(
-    "gen_ai.token.type", "What the tokens were used for.", ("input", "output", "cache_read", "cache_creation")
-)
-COST_SOURCE = Attribute("ralph.cost.source", "Who says what it cost.", events.COST_SOURCES)
-TOOL = Attribute("gen_ai.tool.name", "The tool's name.")
-ERROR_TYPE = Attribute("error.type", "The class of the error.")
-ROLE = Attribute("ralph.process.role", "The runner's own process, or all processes below it.", events.ROLES)
 
 Value = Callable[[Line, RunState], float | None]
 """Takes a completed line and the state after it; None: nothing to record."""

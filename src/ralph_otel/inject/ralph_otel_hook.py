@@ -1,0 +1,106 @@
+"""Waits until a runner's module has been imported, and calls what attaches the telemetry then.
+
+Every Python below `ralph-otel run` executes this, so it imports only what a starting Python has imported already.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 — as in sitecustomize
+_NAME = "ralph_otel"
+_ours: dict[str, ModuleType] = {}
+
+
+def install() -> None:
+    """Wait for the modules that the launch names. Without a launch, do nothing."""
+    launch = os.environ.get("RALPH_OTEL_LAUNCH", "").split("|", 2)
+    if len(launch) == 3:
+        sys.meta_path.insert(0, AfterImport(launch[1].split(","), _attach))
+
+
+def _attach(module: str) -> None:
+    """Attach from our own files, whatever this environment has, and leave no trace of them among its modules."""
+    theirs = _take_out()
+    if not _ours:
+        _ours[_NAME] = package = type(sys)(_NAME)
+        package.__path__ = [_PACKAGE]
+    sys.modules.update(_ours)
+    try:
+        __import__(f"{_NAME}.runners.launched", fromlist=["attach"]).attach(module)
+    finally:
+        _ours.update(_take_out())
+        sys.modules.update(theirs)
+
+
+def _take_out() -> dict[str, ModuleType]:
+    names = [name for name in list(sys.modules) if name == _NAME or name.startswith(f"{_NAME}.")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+class AfterImport:
+    """A finder for `sys.meta_path` that lets others find a module, and calls once it has been executed.
+
+    The call comes before the importing statement gets the module, so what it puts in place is what others import.
+
+    Args:
+        modules: the full names of the modules to wait for.
+        call: called with a module's name. What it raises is swallowed.
+    """
+
+    def __init__(self, modules: Iterable[str], call: Callable[[str], None]) -> None:
+        self._modules = set(modules)
+        self._call = call
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders find; None for a module that is not waited for."""
+        if name not in self._modules:
+            return None
+        self._modules.discard(name)  # while the others search: one of them may be of this class and ask us
+        try:
+            spec = _found_by_others(self, name, path, target)
+        finally:
+            self._modules.add(name)
+        if spec is not None:
+            self._watch(spec)
+        return spec
+
+    def _watch(self, spec: ModuleSpec) -> None:
+        """Make this loader, once, call us after it has executed the module."""
+        loader = spec.loader
+
+        def exec_module(module: ModuleType) -> None:
+            del vars(loader)["exec_module"]
+            if loader is not None:
+                loader.exec_module(module)
+            self._modules.discard(spec.name)
+            try:  # noqa: SIM105 — contextlib has not been imported by every Python that starts
+                self._call(spec.name)
+            except Exception:  # noqa: BLE001, S110 — the module works, only its telemetry does not
+                pass
+
+        try:
+            vars(loader)["exec_module"] = exec_module
+        except TypeError:  # a loader that is a class, or has no attributes of its own: nothing can be attached
+            self._modules.discard(spec.name)
+
+
+def _found_by_others(
+    us: AfterImport, name: str, path: Sequence[str] | None, target: ModuleType | None
+) -> ModuleSpec | None:
+    for finder in list(sys.meta_path):
+        find = getattr(finder, "find_spec", None)
+        if finder is not us and find is not None:
+            spec: ModuleSpec | None = find(name, path, target)
+            if spec is not None:
+                return spec
+    return None

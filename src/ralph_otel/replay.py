@@ -1,0 +1,154 @@
+"""A journal to an OTLP endpoint: every span and log record with its own times and ids, and the metrics as they ended.
+
+The signals are made by the same code as those of a running loop. They are sent here and now, in batches, by the
+exporters themselves, so that what a receiver refuses is known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace as altered
+from pathlib import Path
+from typing import Any
+
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, LogRecordExportResult, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from ralph_otel.config import MetricsConfig
+from ralph_otel.events import VERSION, Line, LoopStopped
+from ralph_otel.exporters import otlp
+from ralph_otel.pipeline import Pipeline
+from ralph_otel.runs import Folded, fold
+from ralph_otel.signals.logs import LogSignals
+from ralph_otel.signals.traces import TraceSignals
+from ralph_otel.state import RunState
+
+_BATCH = 512
+
+
+class Replay:
+    """A run's signals on their way to an endpoint.
+
+    Args:
+        run_id: the run.
+        endpoint: a URL or `host:port`.
+        config: what the metrics are called and how they are cut into buckets.
+        timeout: seconds for all of it.
+    """
+
+    def __init__(self, run_id: str, endpoint: str, config: MetricsConfig, timeout: float) -> None:
+        self.problems: list[str] = []
+        self._deadline = time.monotonic() + timeout
+        self._endpoint = endpoint
+        self._pipeline = Pipeline(config, run_id, list, dict, export=False)
+        self._spans = InMemorySpanExporter()
+        self._records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # the SDK's own
+        tracers = TracerProvider(resource=self._pipeline.resource, shutdown_on_exit=False)
+        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+        loggers = LoggerProvider(resource=self._pipeline.resource, shutdown_on_exit=False)
+        loggers.add_log_record_processor(SimpleLogRecordProcessor(self._records))
+        self._traces, self._logs = TraceSignals(lambda: tracers), LogSignals(lambda: loggers)
+        self._span_exporter, self._log_exporter = otlp.span_exporter(endpoint), otlp.log_exporter(endpoint)
+
+    def record(self, line: Line, state: RunState) -> None:
+        """Take in a completed line, and its run's state after it."""
+        self._pipeline.record(line, state)
+        self._traces.record(line, state)
+        self._logs.record(line, state)
+        if len(self._records.get_finished_logs()) >= _BATCH:
+            self.send()
+
+    def send(self) -> None:
+        """Send the spans and log records that have gathered."""
+        spans, records = self._spans.get_finished_spans(), self._records.get_finished_logs()
+        self._spans.clear()
+        self._records.clear()
+        for start in range(0, len(spans), _BATCH):
+            self._send_spans(spans[start : start + _BATCH])
+        if records and self._in_time():
+            sent = self._log_exporter.export(records)
+            self._judge("log records", sent is LogRecordExportResult.SUCCESS, len(records))
+
+    def _send_spans(self, spans: Sequence[ReadableSpan]) -> None:
+        if self._in_time():
+            self._judge("spans", self._span_exporter.export(spans) is SpanExportResult.SUCCESS, len(spans))
+
+    def send_metrics(self, state: RunState) -> None:
+        """Send the metrics as they were at the run's end."""
+        self._pipeline.end_batch()
+        data = self._pipeline.snapshot()
+        if data is not None and self._in_time():
+            exporter = otlp.metric_exporter(self._endpoint)
+            sent = exporter.export(_at(data, state.started or 0, state.stopped or state.last))
+            self._judge("metrics", sent is MetricExportResult.SUCCESS, 1)
+
+    def _judge(self, what: str, sent: bool, count: int) -> None:
+        if not sent:
+            self._say(f"{self._endpoint} did not take {what} ({count}); is an OTLP receiver listening there?")
+
+    def _in_time(self) -> bool:
+        if time.monotonic() < self._deadline:
+            return True
+        self._say(f"{self._endpoint} was too slow; what is missing can be sent again, with a longer --timeout")
+        return False
+
+    def _say(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60.0) -> list[str]:
+    """Send a journal's signals to an endpoint.
+
+    Returns:
+        What went wrong, a line each; [] when the receiver has taken everything.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    run = Replay(path.stem, endpoint, config, timeout)
+    folded = fold(path, run.record)
+    for state in folded.states.by_run.values():
+        if state.active:
+            run.record(_end_of(state), state)
+    run.send()
+    run.send_metrics(folded.run)
+    return run.problems + _bad(folded)
+
+
+def _end_of(state: RunState) -> Line:
+    """An end for the spans of a run that has none; it is not written anywhere."""
+    line: Line = {"v": VERSION, "type": LoopStopped.type, "ts": state.last, "loop": state.run_id, "reason": "crashed"}
+    return {**line, **({"trace_id": state.root[0], "span_id": state.root[1]} if state.root else {})}
+
+
+def _bad(folded: Folded) -> list[str]:
+    return [f"a line is skipped: {problem}" for problem in folded.bad]
+
+
+def _at(data: MetricsData, start: int, end: int) -> MetricsData:
+    """The same figures with the run's times, in Unix nanoseconds."""
+
+    def moved(point: Any) -> Any:
+        began = {"start_time_unix_nano": start} if getattr(point, "start_time_unix_nano", None) is not None else {}
+        return altered(point, time_unix_nano=end, **began)
+
+    def metric(one: Any) -> Any:
+        return altered(one, data=altered(one.data, data_points=[moved(point) for point in one.data.data_points]))
+
+    return MetricsData(
+        [
+            altered(
+                resource,
+                scope_metrics=[
+                    altered(scope, metrics=[metric(one) for one in scope.metrics]) for scope in resource.scope_metrics
+                ],
+            )
+            for resource in data.resource_metrics
+        ]
+    )

@@ -1,0 +1,139 @@
+"""The launch: what `ralph-otel run` and a runner below it, in whatever environment, have to agree on.
+
+The parent puts a launch into the environment. The runner takes it out again (the rule is in `ralph_otel.inject`) and
+writes the journal of its first loop as `<run id>.jsonl`, those of further ones, in this process or in another, as
+`<run id>-2.jsonl` and so on.
+
+Standard library only, Python 3.9 and later.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ralph_otel import notices, runners
+from ralph_otel.events import Line
+from ralph_otel.journal import Journal, create_folder
+from ralph_otel.probe import Loop
+
+VARIABLE = "RALPH_OTEL_LAUNCH"
+"""Holds `<run id>|<modules to wait for, with commas>|<folder of the journals>`."""
+INJECTED = str(Path(__file__).parent.parent / "inject")
+"""The folder that stands first on PYTHONPATH below a launch."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One `ralph-otel run`.
+
+    Args:
+        run_id: the id of the first loop's run; further ones begin with it.
+        folder: where the journals are.
+    """
+
+    run_id: str
+    folder: Path
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """The environment of the command: `base`, PYTHONPATH with our folder before it, and the launch."""
+        environment = without(base)
+        path = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = INJECTED + os.pathsep + path if path else INJECTED
+        modules = ",".join(dict.fromkeys(runner.module for runner in runners.RUNNERS))
+        environment[VARIABLE] = f"{self.run_id}|{modules}|{self.folder}"
+        return environment
+
+    def paths(self) -> Iterator[Path]:
+        """The files that the loops' journals are, in the order in which they are made."""
+        for number in count(1):
+            yield self.folder / (f"{self.run_id}.jsonl" if number == 1 else f"{self.run_id}-{number}.jsonl")
+
+    def loop(self, name: str, **arguments: Any) -> Loop:
+        """A loop that writes the next free journal. Arguments as for `ralph_otel.probe.Loop`.
+
+        Raises:
+            OSError: no journal can be made.
+        """
+        create_folder(self.folder)
+        journal = Journal(next(filter(_made, self.paths())))
+
+        def write(line: Line) -> None:
+            journal.append(line)
+
+        def stopped(loop: Loop) -> None:
+            journal.close()
+
+        return Loop(name, write, run_id=journal.path.stem, on_stop=stopped, **arguments)
+
+
+def _made(path: Path) -> bool:
+    """Make a file, unless it is there already: another loop's then, in this process or in another."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    return True
+
+
+def without(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what a launch puts there."""
+    clean = {name: value for name, value in environment.items() if name != VARIABLE}
+    if INJECTED in clean.get("PYTHONPATH", ""):
+        entries = [entry for entry in clean.pop("PYTHONPATH").split(os.pathsep) if entry != INJECTED]
+        if entries:
+            clean["PYTHONPATH"] = os.pathsep.join(entries)
+    return clean
+
+
+def take_launch(environment: MutableMapping[str, str]) -> Launch | None:
+    """The launch that this process belongs to, taken out of the environment; None if it belongs to none."""
+    run_id, _, rest = environment.get(VARIABLE, "").partition("|")
+    folder = rest.partition("|")[2]
+    clean = without(environment)
+    for name in (VARIABLE, "PYTHONPATH"):
+        if name in clean:
+            environment[name] = clean[name]
+        else:
+            environment.pop(name, None)
+    return Launch(run_id, Path(folder)) if run_id and folder else None
+
+
+def attach(module: str) -> None:
+    """Called in a runner, or what looks like one, when one of the modules that were waited for has been executed."""
+    for runner, version in runners.installed(module):
+        launch = take_launch(os.environ) or _launch
+        if launch is not None:
+            _remember(launch)
+            say = _say_once if version not in runner.tested else _say_nothing
+            runners.attach(runner, version, launch.loop, say)
+
+
+_launch: Launch | None = None
+_said = False
+
+
+def _remember(launch: Launch) -> None:
+    global _launch
+    if _launch is None:
+        _launch = launch
+        quiet = logging.Logger("ralph_otel")  # in nobody's hierarchy: the runner's output stays as it is
+        quiet.addHandler(logging.NullHandler())
+        notices.logger = quiet
+
+
+def _say_nothing(text: str) -> None:
+    """A version that is tested: what happens to be wrong here is no news of the runner."""
+
+
+def _say_once(text: str) -> None:
+    global _said
+    if not _said:
+        _said = True
+        print(f"ralph-otel: {text}", file=sys.stderr)  # noqa: T201 — the only line that a runner's output may gain
