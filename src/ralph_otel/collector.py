@@ -84,6 +84,7 @@ class MetricsCollector:
         parent: TraceContext | None = None,
     ) -> Loop:
         """A loop, for a `with`, or to call its `start()` and `finish()`. Arguments as for `ralph_otel.probe.Loop`."""
+        self._notice_fork()
         with self._lock:
             self._runs += 1
             run_id = run_id or (self.instance_id if self._runs == 1 else f"{self.instance_id}-{self._runs}")
@@ -281,8 +282,7 @@ class MetricsCollector:
 
     def _recorder_here(self) -> Recorder:
         """The recorder of this process: a process that was forked off records what it begins by itself."""
-        if self._pid != os.getpid():
-            self._after_fork()
+        self._notice_fork()
         if self._recorder is None:
             with self._lock:
                 if self._recorder is None:
@@ -292,8 +292,10 @@ class MetricsCollector:
                     )
         return self._recorder
 
-    def _after_fork(self) -> None:
+    def _notice_fork(self) -> None:
         """In a forked child: the loops that were open are the parent's to record, through their journals."""
+        if self._pid == os.getpid():
+            return
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._broadcaster = Broadcaster()
@@ -330,6 +332,8 @@ class MetricsCollector:
             return True
         self._stop_loops()
         self._closed = True
+        if not self._runs and self._recorder is not None and not self._recorder.wait_ready(0):
+            return True  # nothing has happened, and nothing is set up yet: there is nothing to wait for
         done = self._recorder.stop(timeout) if self._recorder is not None else True
         self._broadcaster.close()
         return done

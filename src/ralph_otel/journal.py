@@ -127,7 +127,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     for convert in (_index, float):
         try:
             number = convert(value)
-        except (TypeError, ValueError, OverflowError):
+        except Exception:  # noqa: BLE001 — a foreign object, a tensor say, raises what it likes
             continue
         if isinstance(number, int) or number - number == 0:  # NaN and the infinities fail this
             return number
@@ -188,11 +188,13 @@ class Follower:
         if lines and self._skipping:
             self._skipping = False
             del lines[0]
+        whole = [line for line in lines if len(line) <= MAX_LINE]
+        self.oversized += len(lines) - len(whole)
         if len(rest) > MAX_LINE or self._skipping:
             self.oversized += not self._skipping
             self._skipping, rest = True, b""
         self._rest = rest
-        return lines
+        return whole
 
     @property
     def at_end(self) -> bool:
@@ -254,6 +256,8 @@ def decode(raw: bytes) -> Line:
     try:
         text = raw.decode().strip()
         line, end = _DECODE(text)
+        if "\\ud" in text or "\\uD" in text:
+            line = _without_surrogates(line)
     except BadLine:
         raise
     except (ValueError, RecursionError) as error:
@@ -262,8 +266,6 @@ def decode(raw: bytes) -> Line:
         raise BadLine(f"more than one value in a line: {shown(raw[:40])}")
     if type(line) is not dict:
         raise BadLine(f"a line must be an object, got {shown(line)}")
-    if "\\ud" in text or "\\uD" in text:
-        line = _without_surrogates(line)
     if problem := problem_with(line):
         raise BadLine(problem)
     checked: Line = line

@@ -6,12 +6,16 @@ that appends to the same journal change nothing. Only events that no journal cou
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 — it has fork hooks, which must not appear while a fork waits for us
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
@@ -33,6 +37,19 @@ _TURN = 0.002
 """Seconds of work after which the host's threads get their chance at the interpreter."""
 _MAX_FOLLOWED = 256
 """Journals followed at once; beyond, those of ended runs are let go."""
+
+
+_setting_up: WeakSet[Recorder] = WeakSet()
+
+
+def _finish_setting_up() -> None:
+    """Before a fork: a child of a process that is in the middle of an import could never finish that import."""
+    for recorder in list(_setting_up):
+        recorder.wait_ready(2.0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_finish_setting_up)
 
 
 class Recorder:
@@ -70,6 +87,7 @@ class Recorder:
         self._export = export
         self._host = host
         self._recover = export and config.journal
+        self._recovery: ModuleType | None = None
         self._followers: dict[Path, Follower] = {}
         self._recorded: dict[Path, int] = {}
         self._families: list[tuple[Path, str]] = []
@@ -121,6 +139,7 @@ class Recorder:
     def start(self) -> None:
         """Begin; a second call does nothing."""
         if self._thread is None:
+            _setting_up.add(self)
             self._thread = threading.Thread(target=self._run, name="ralph-otel", daemon=True)
             self._thread.start()
 
@@ -219,21 +238,25 @@ class Recorder:
 
     def _set_up(self) -> None:
         try:
+            from ralph_otel import recovery
             from ralph_otel.pipeline import Pipeline
 
+            self._recovery = recovery
             self._pipeline = Pipeline(
                 self._config, self._instance_id, self.running, self.health, self._runner_pid, self._export, self._host
             )
         except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
             notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
         self._ready.set()
+        _setting_up.discard(self)
 
     def _end_dead_runs(self) -> None:
         """Write the ends of runs that were killed, and export what they left open."""
         try:
-            from ralph_otel.recovery import recover
-
-            recover(self._config.home, self._pipeline.record_past if self._pipeline is not None else None)
+            if self._recovery is not None:
+                self._recovery.recover(
+                    self._config.home, self._pipeline.record_past if self._pipeline is not None else None
+                )
         except Exception as error:  # noqa: BLE001 — whoever starts next will try again
             notice(f"recovery: {type(error).__name__}: {error}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pkgutil
 import sys
 from importlib import import_module
@@ -40,15 +39,18 @@ class Commands(click.Group):
             raise click.UsageError(f"{error.message} Commands: {', '.join(self.list_commands(ctx))}.", ctx) from None
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ralph-otel")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """OpenTelemetry for every Ralph loop.
 
     A loop that runs already:   ralph-otel run -- COMMAND…
 
     A loop to begin with:       ralph-otel loop -n 10 --test pytest -- claude -p
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,9 +65,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone: `ralph-otel runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         click.echo(f"ralph-otel: {error.filename or 'error'}: {error.strerror or error}", err=True)
         sys.exit(1)

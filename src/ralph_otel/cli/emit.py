@@ -130,7 +130,7 @@ def _new(run: str | None) -> Path:
 
 @dataclass
 class _SoFar:
-    """What is known of a run: its id, its trace's flags, its open parts with the line that began each, its iterations."""
+    """What is known of a run: its id, its trace's flags, the lines that began its open parts, its iterations."""
 
     run_id: str = ""
     flags: int = tracecontext.SAMPLED

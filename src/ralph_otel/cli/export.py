@@ -27,14 +27,21 @@ def command(run: str, format_: str | None, output: str | None) -> None:
     Example: ralph-otel export latest --format json
     """
     config = MetricsConfig()
-    chosen = MetricsExportFormat(format_) if format_ else config.export_format[0]
+    chosen = MetricsExportFormat(format_ or _configured(config))
     path = journal_of(run)
     folded, text = _figures(path, config, chosen)
     _say_problems(path, folded)
     if output is None:
         click.echo(text, nl=False)
-    else:
+        return
+    try:
         write_atomically(Path(output), text.encode(), 0o600)
+    except OSError as error:
+        raise click.ClickException(f"--output: cannot write {output}: {error.strerror}") from None
+
+
+def _configured(config: MetricsConfig) -> str:
+    return next((format_.value for format_ in config.export_format if format_.value in _FORMATS), "prometheus")
 
 
 def _figures(path: Path, config: MetricsConfig, chosen: MetricsExportFormat) -> tuple[Folded, str]:

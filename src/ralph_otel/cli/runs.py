@@ -27,7 +27,11 @@ def command(as_json: bool, most: int, name: str | None) -> None:
     """
     found: list[dict[str, Any]] = []
     for path in reversed(journals(home())):
-        row = _row(path, fold(path))
+        try:
+            row = _row(path, fold(path))
+        except OSError as error:
+            click.echo(f"ralph-otel: cannot read {path}: {error.strerror}", err=True)
+            continue
         if name is None or row["name"] == name:
             found.insert(0, row)
         if len(found) == most:

@@ -87,16 +87,6 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):  # the latter is what macOS says of a group of zombies
             os.killpg(self.pid, number)
 
-    def gone(self) -> bool:
-        """Whether nothing of it is left."""
-        if self.exit_code is None:
-            return False
-        try:
-            os.killpg(self.pid, 0)
-        except OSError:
-            return True
-        return False
-
     def below(self) -> list[psutil.Process]:
         """All processes below it, those with sessions of their own too."""
         with suppress(psutil.Error):
@@ -229,7 +219,9 @@ def _end(child: Child, interrupts: Interrupts, grace: float, number: int) -> Non
     end = time.monotonic() + grace
     if not interrupts.urgent:
         child.signal(number)
-    while not (child.gone() or child.lived_on(SURVIVORS) or interrupts.urgent) and time.monotonic() < end:
+    while not interrupts.urgent and time.monotonic() < end and not child.lived_on(SURVIVORS):
+        if child.exit_code is not None and not any(map(_is_alive, below)):
+            break
         interrupts.wait(0.05)
     for process in {*below, *child.below()}:
         with suppress(psutil.Error):
@@ -238,3 +230,10 @@ def _end(child: Child, interrupts: Interrupts, grace: float, number: int) -> Non
     end = time.monotonic() + SURVIVORS  # a process that hangs in the kernel must not hold up the loop for ever
     while child.exit_code is None and time.monotonic() < end:
         interrupts.wait(0.05)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
