@@ -141,10 +141,24 @@ def test_very_many_messages_are_all_counted() -> None:
     assert events_of(*many) == [UsageMeasured(f"model-{number}", 1000) for number in range(3)]
 
 
+def test_very_many_models_are_bounded_and_their_tokens_still_counted() -> None:
+    many = [message(f"m{number}", {"input_tokens": 1}, model=f"model-{number}") for number in range(1000)]
+    usage = of_type(events_of(*many), UsageMeasured)
+    assert len(usage) <= 65
+    assert sum(event.input_tokens for event in usage) == 1000
+
+
 def test_a_result_without_model_usage_gives_its_sum() -> None:
     usage = {"input_tokens": 10, "output_tokens": 20, "cache_read_input_tokens": 30}
     events = events_of(message("m1", {"input_tokens": 10}), result(usage=usage, modelUsage={}, total_cost_usd=0.25))
     assert events == [UsageMeasured("m", 10, 20, 30, None, 0.25, "reported")]
+
+
+def test_a_later_result_without_model_usage_adds_nothing() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 20}
+    first = result(usage=usage, modelUsage={"m": entry(10, 0.5)}, total_cost_usd=0.5)
+    again = result(usage={"input_tokens": 90}, modelUsage={}, total_cost_usd=0.5)
+    assert events_of(first, again) == [UsageMeasured("m", 10, 1, None, None, 0.5, "reported")]
 
 
 def test_a_result_that_says_no_usage_leaves_that_of_the_messages() -> None:
@@ -160,6 +174,7 @@ def test_a_cost_that_no_model_has_is_reported_by_itself() -> None:
         UsageMeasured("b", 2, 1),
         UsageMeasured(cost_usd=0.5, cost_source="reported"),
     ]
+    assert events_of(result(modelUsage={"a": entry(1)})) == [UsageMeasured("a", 1, 1)]
     one = result(modelUsage={"a": entry(1)}, total_cost_usd=0.5)
     assert events_of(one) == [UsageMeasured("a", 1, 1, cost_usd=0.5, cost_source="reported")]
 
@@ -187,6 +202,20 @@ def test_the_window_is_that_of_the_messages_model_or_none(
     )
     contexts = [context.percent for context in of_type(events, ContextMeasured)]
     assert contexts == ([] if percent is None else [percent])
+
+
+def test_neither_a_subagents_message_nor_one_without_usage_says_how_full_the_context_is() -> None:
+    watcher = parser("claude")
+    records = [
+        message("s0", {"input_tokens": 1}, "small", parent="t1"),
+        message("m1", {"input_tokens": 50}, "m"),
+        message("s1", {"input_tokens": 80}, "small", parent="t1"),
+        message("m2", None, "m"),
+        result(modelUsage={"m": entry(50, 0.5, 100), "small": entry(81, 0.5, 100)}),
+    ]
+    events = read(watcher, [lines(*records)])
+    assert [context.percent for context in of_type(events, ContextMeasured)] == [50.0]
+    assert watcher.model == "m"
 
 
 def test_a_canonical_name_finds_the_window_of_another_providers_name() -> None:

@@ -86,6 +86,17 @@ def test_the_outcome_comes_from_status_exit_code_and_error(fields: dict[str, Any
     assert event == ToolCalled("command_execution", outcome)
 
 
+def test_only_tools_of_an_mcp_server_are_named_by_their_server() -> None:
+    named = {"server": "docs", "tool": "search\x1b[2J" + "x" * 500, "status": "completed"}
+    data = lines(item("mcp_tool_call", **named), item("collab_tool_call", **named), item("mcp_tool_call"))
+    calls = read(parser("codex"), [data])
+    assert [call.tool for call in of_type(calls, ToolCalled)] == [
+        ("mcp__docs__search[2J" + "x" * 500)[:256],
+        "collab_tool_call",
+        "mcp_tool_call",
+    ]
+
+
 def test_an_unknown_status_or_item_is_not_guessed() -> None:
     data = lines(
         item("command_execution", status="postponed"), item("agent_message", text="x"), item("error", message="x")

@@ -45,9 +45,10 @@ def test_only_a_call_made_alone_has_a_duration() -> None:
     watcher = parser("gemini", clock)
     calls = [{"type": "tool_use", "tool_id": name, "tool_name": name} for name in "abc"]
     results = [{"type": "tool_result", "tool_id": name, "status": "success"} for name in "abc"]
-    watcher.feed(lines(calls[0]))
-    clock.now += 2
-    assert watcher.feed(lines(results[0])) == [ToolCalled("a", "success", 2.0)]
+    for seconds in (2.0, 3.0):
+        watcher.feed(lines(calls[0]))
+        clock.now += seconds
+        assert watcher.feed(lines(results[0])) == [ToolCalled("a", "success", seconds)]
     watcher.feed(lines(*calls[1:]))
     clock.now += 2
     assert watcher.feed(lines(*results[1:])) == [ToolCalled("b", "success"), ToolCalled("c", "success")]

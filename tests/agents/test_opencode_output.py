@@ -37,6 +37,12 @@ def test_usage_is_said_when_the_step_ends_not_when_the_output_does() -> None:
     assert watcher.close() == []
 
 
+def test_a_step_printed_again_is_the_same_step() -> None:
+    watcher = parser("opencode")
+    assert read(watcher, [lines(*[step("p1", tokens={"input": 5})] * 2)]) == [UsageMeasured(None, 5)]
+    assert watcher.turns == 1
+
+
 def test_tools_carry_their_own_times_and_a_part_printed_again_is_the_same_call() -> None:
     events, _ = read_all("opencode.jsonl")
     assert of_type(events, ToolCalled) == [
