@@ -6,7 +6,6 @@ Everything here comes back at once or within the time it is given, and nothing r
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import sys
@@ -49,11 +48,15 @@ class MetricsCollector:
     Args:
         config: see `MetricsConfig`; by default what the environment and the configuration file say.
         host: the host's providers (`ralph_otel.pipeline.Host`), where everything goes to its own pipeline.
+        ends_with_process: whether `shutdown` is called when the process ends.
     """
 
-    def __init__(self, config: MetricsConfig | None = None, host: Host | None = None) -> None:
+    def __init__(
+        self, config: MetricsConfig | None = None, host: Host | None = None, ends_with_process: bool = False
+    ) -> None:
         self.config = config if config is not None else MetricsConfig()
         self._host = host
+        self._ends_with_process = ends_with_process
         self.instance_id = new_run_id()
         """The resource's `service.instance.id`, and the run id of the first loop."""
         self._lock = threading.Lock()
@@ -290,6 +293,8 @@ class MetricsCollector:
                     self._recorder = Recorder(
                         self.config, self.instance_id, pid, self._broadcaster.publish, host=self._host
                     )
+                    if self._ends_with_process:
+                        threading.Thread(target=self._shutdown_last, name="ralph-otel-exit", daemon=False).start()
         return self._recorder
 
     def _notice_fork(self) -> None:
@@ -338,6 +343,18 @@ class MetricsCollector:
         self._broadcaster.close()
         return done
 
+    def _shutdown_last(self) -> None:
+        """Wait for the end of everything else in the process, and end then.
+
+        An `atexit` function comes too late: since Python 3.12 no thread can be started from there, and exporters need
+        some. The interpreter waits for this thread, as for every one that is no daemon.
+        """
+        own, main = threading.current_thread(), threading.main_thread()
+        main.join()
+        while others := [thread for thread in threading.enumerate() if thread not in (own, main) and not thread.daemon]:
+            others[0].join()
+        self.shutdown()
+
     def _stop_loops(self) -> None:
         """The process ends and these loops were not told to: by an error, if one is known to have ended it."""
         failed = getattr(sys, "last_exc", None) is not None or getattr(sys, "last_type", None) is not None
@@ -381,9 +398,8 @@ def register(config: MetricsConfig | None = None, *, host: Host | None = None, *
     global _registered
     with _registering:
         if _registered is None or _registered._closed:
-            made = MetricsCollector(config if config is not None else _config_of(fields), host)
+            made = MetricsCollector(config if config is not None else _config_of(fields), host, ends_with_process=True)
             made.start()
-            atexit.register(made.shutdown)
             _registered = made
         return _registered
 

@@ -92,7 +92,7 @@ class Pipeline:
         self._counts = counts
         self._export = export and host is None
         if self._export:
-            _tame_sdk_logging()
+            tame_sdk_logging()
         self._instance_id = instance_id
         self.resource = _resource(config, instance_id)
         self._sampler = _sampler(config, runner_pid) if export else None
@@ -323,7 +323,8 @@ class _SdkTroubles(logging.Handler):
         self._said: set[str] = set()
 
 
-def _tame_sdk_logging() -> None:
+def tame_sdk_logging() -> None:
+    """Have what the SDK logs said once, in one line."""
     logger = logging.getLogger("opentelemetry")
     if not any(isinstance(handler, _SdkTroubles) for handler in logger.handlers):
         logger.addHandler(_SdkTroubles())

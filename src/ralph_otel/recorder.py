@@ -6,7 +6,8 @@ that appends to the same journal change nothing. Only events that no journal cou
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 — it has fork hooks, which must not appear while a fork waits for us
+import atexit
+import concurrent.futures.thread  # noqa: F401 — its hooks must be there before ours
 import os
 import threading
 import time
@@ -43,13 +44,16 @@ _setting_up: WeakSet[Recorder] = WeakSet()
 
 
 def _finish_setting_up() -> None:
-    """Before a fork: a child of a process that is in the middle of an import could never finish that import."""
+    """Before a fork: the child of a process that is in the middle of an import could never finish that import."""
     for recorder in list(_setting_up):
         recorder.wait_ready(2.0)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_finish_setting_up)
+# The SDK and gRPC use thread pools in their set-up; `concurrent.futures` closes those for good, in this same way, as
+# soon as the main thread has ended. What was registered last comes first.
+getattr(threading, "_register_atexit", atexit.register)(_finish_setting_up)
 
 
 class Recorder:

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.exporters import otlp
-from ralph_otel.pipeline import Pipeline
+from ralph_otel.pipeline import Pipeline, tame_sdk_logging
 from ralph_otel.runs import Folded, fold
 from ralph_otel.signals.logs import LogSignals
 from ralph_otel.signals.traces import TraceSignals
@@ -43,6 +43,7 @@ class Replay:
 
     def __init__(self, run_id: str, endpoint: str, config: MetricsConfig, timeout: float) -> None:
         self.problems: list[str] = []
+        tame_sdk_logging()
         self._deadline = time.monotonic() + timeout
         self._endpoint = endpoint
         self._pipeline = Pipeline(config, run_id, list, dict, export=False)

@@ -518,6 +518,6 @@ class States:
         return total.metrics(now)
 
     def reset(self) -> None:
-        """Count from nothing, and remember only which runs are going on and what is open in them."""
-        self.by_run = {run_id: state.fresh() for run_id, state in self.by_run.items() if state.active}
+        """Count from nothing, and remember only which runs there are, which go on, and what is open in them."""
+        self.by_run = {run_id: state.fresh() for run_id, state in self.by_run.items()}
         self._past, self._past_runs = RunState(), 0

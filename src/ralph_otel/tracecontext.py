@@ -110,10 +110,10 @@ def sampled_at_root(trace_id: str, environment: Mapping[str, str]) -> bool:
     if sampler != "traceidratio":
         return True
     try:
-        ratio = float(environment.get("OTEL_TRACES_SAMPLER_ARG", "") or 1.0)
-    except ValueError:
+        bound = round(float(environment.get("OTEL_TRACES_SAMPLER_ARG", "") or 1.0) * 2**64)
+    except (ValueError, OverflowError):
         return True
-    return int(trace_id[16:], 16) < round(ratio * 2**64)
+    return int(trace_id[16:], 16) < bound
 
 
 def attach(context: TraceContext) -> Callable[[], None] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from functools import partial
 from pathlib import Path
@@ -111,6 +112,8 @@ def command(agent_command: tuple[str, ...], quiet: bool, resume_args: list[str],
     from ralph_otel.loop.prompt import Prompt
     from ralph_otel.loop.runner import run_loop
 
+    if os.name != "posix":
+        raise click.ClickException("loop runs on Linux and macOS only; on Windows, use WSL")
     try:
         options = LoopOptions(command=agent_command, resume_args=resume_args, **values)
         display = Display(options.max_iterations, quiet)

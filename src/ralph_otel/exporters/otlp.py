@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from ralph_otel.events import shown
 from ralph_otel.notices import notice
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Signal = Literal["metrics", "traces", "logs"]
 _PROTOCOLS = ("grpc", "http/protobuf")
+_PORTS = {4317: "grpc", 4318: "http/protobuf"}
 
 
 def wanted(signal: Signal, target: str | None, environment: Mapping[str, str] = os.environ) -> bool:
@@ -30,9 +32,11 @@ def wanted(signal: Signal, target: str | None, environment: Mapping[str, str] = 
     signals have been given an endpoint.
     """
     chosen = environment.get(f"OTEL_{signal.upper()}_EXPORTER", "").lower().split(",")
-    if signal != "metrics" and chosen != [""] and "otlp" not in [word.strip() for word in chosen]:
+    if target:
+        return True
+    if chosen != [""] and "otlp" not in [word.strip() for word in chosen]:
         return False
-    if target or _said(environment, "ENDPOINT") or _said(environment, f"{signal.upper()}_ENDPOINT"):
+    if _said(environment, "ENDPOINT") or _said(environment, f"{signal.upper()}_ENDPOINT"):
         return True
     return not any(_said(environment, f"{other}_ENDPOINT") for other in ("METRICS", "TRACES", "LOGS"))
 
@@ -42,18 +46,27 @@ def _said(environment: Mapping[str, str], name: str) -> str:
 
 
 def protocol(signal: Signal, endpoint: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """`grpc` or `http/protobuf`: as the variables say, else by the endpoint's port (4317 is gRPC's), else HTTP."""
+    """`grpc` or `http/protobuf`.
+
+    An endpoint that was asked for says it by its port, if that is one of the two that OTLP has; else the variables say
+    it, else the port of the endpoint that they name, and where nothing does it is HTTP.
+    """
+    if by_port := _PORTS.get(_port(endpoint or "")):
+        return by_port
     said = _said(environment, f"{signal.upper()}_PROTOCOL") or _said(environment, "PROTOCOL")
     if said in _PROTOCOLS:
         return said
     if said:
-        notice(f"OTEL_EXPORTER_OTLP_PROTOCOL: {said!r} will not do; it must be one of {', '.join(_PROTOCOLS)}")
-    where = endpoint or _said(environment, f"{signal.upper()}_ENDPOINT") or _said(environment, "ENDPOINT")
+        notice(f"OTEL_EXPORTER_OTLP_PROTOCOL: {shown(said)} will not do; it must be one of {', '.join(_PROTOCOLS)}")
+    named = _said(environment, f"{signal.upper()}_ENDPOINT") or _said(environment, "ENDPOINT")
+    return _PORTS.get(_port(named), _PROTOCOLS[1])
+
+
+def _port(endpoint: str) -> int | None:
     try:
-        port = urlsplit(where if "//" in where else f"//{where}").port
+        return urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").port
     except ValueError:
-        port = None
-    return "grpc" if port == 4317 else "http/protobuf"
+        return None
 
 
 def _arguments(signal: Signal, target: str | None, how: str) -> dict[str, Any]:

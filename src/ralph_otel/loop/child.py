@@ -184,6 +184,9 @@ def supervise(
             _end(child, interrupts, grace, signal.SIGTERM if ending == "timeout" else _passed_on(interrupts.signal))
         while not (child.drained or interrupts.urgent or _is_stuck(child, interrupts)):
             interrupts.wait(LOOK)
+    except BaseException:  # nothing that we leave behind may run on
+        child.signal(signal.SIGKILL)
+        raise
     finally:
         interrupts.watchers.remove(pause)
     if ending == "exit" and child.exit_code and interrupts.signal is not None:

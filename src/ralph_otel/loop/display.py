@@ -83,6 +83,11 @@ class Display:
             finally:
                 self._lock.release()
 
+    def pause(self) -> None:
+        """The process pauses: leave the terminal as it was. The next `tick` goes on."""
+        with self._lock:
+            self._hide_bar()
+
     def _show_bar(self) -> None:
         if self._bar is not None and not self._open_line:
             with _tolerant():
@@ -248,7 +253,8 @@ def _summary(result: LoopResult, journal: Path | None, address: tuple[str, int] 
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.items())
     return {
         "outcomes": outcomes,
-        "sessions": f"{result.sessions}, {result.reboots} reboots" if result.reboots else "",
+        "sessions": str(result.sessions) if result.sessions != result.iterations else "",
+        "reboots": str(result.reboots) if result.reboots else "",
         "tests": _tests(result.tests).removeprefix("tests "),
         "files": f"{result.files_changed} changed" if result.files_changed else "",
         "cost": _dollars(result.cost),

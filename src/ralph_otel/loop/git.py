@@ -18,9 +18,6 @@ SETTINGS = (
     "core.fsync=none",
     "core.looseCompression=1",
     "core.safecrlf=false",
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "submodule.recurse=false",
 )
 """What could write into the repository, start a program or cost time, switched off."""
 

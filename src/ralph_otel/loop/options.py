@@ -100,7 +100,8 @@ class LoopOptions:
                 raise OptionError(field.name, f"{shown(value)} will not do; it must be {check.remedy}")
         for option, needed in _NEEDED.items():
             if getattr(self, option) is not None and not any(getattr(self, other) for other in needed):
-                raise OptionError(option, f"does nothing without {' or '.join(needed)}; give that too, or leave it out")
+                flags = " or ".join(f"--{other.replace('_', '-')}" for other in needed)
+                raise OptionError(option, f"does nothing without {flags}; give that too, or leave it out")
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _are_words(value: Any) -> bool:
 _COUNT = _Check("a whole number from 1 to 10000000", _is_count)
 _DURATION = _Check("a duration above 0, such as 90s or 1h30m", lambda value: _is_number(value) and value > 0)
 _PAUSE = _Check("a duration of 0 or more, such as 5s", lambda value: _is_number(value) and value >= 0)
-_PATTERN = _Check("a regular expression, such as '^DONE$'", _is_pattern)
+_PATTERN = _Check("a regular expression, such as '^OK$'", _is_pattern)
 _COMMAND = _Check("a shell command, such as 'pytest -q'", _is_command)
 _NAME = _Check("a text of printable characters", lambda value: str(value).isprintable() and bool(str(value).strip()))
 

@@ -44,7 +44,7 @@ def run_loop(
         options: what to run, and until when.
         collector: gets the telemetry, and stays open; by default, that of the installed plugins.
         display: what the user is shown; by default a line for every iteration on standard error.
-        interrupts: what can stop it, if it is open already; another thread can, with its `ask`. By default the process's
+        interrupts: what can stop it, open already; another thread can, with its `ask`. By default the process's
             signals, where this is the main thread.
 
     Raises:
@@ -85,7 +85,11 @@ class _Runner:
         )
 
         def pause(begins: bool) -> None:
-            loop.pause() if begins else loop.resume()
+            if begins:
+                self._display.pause()
+                loop.pause()
+            else:
+                loop.resume()
 
         self._interrupts.watchers.insert(0, pause)
         self._display.note(f"loop {loop.name}, run {loop.run_id}; ctrl-C stops it")

@@ -169,12 +169,9 @@ def _add_all(run: Callable[..., bytes], exclude: Iterable[Path]) -> list[bytes]:
             raise
         # What can't be read stays as it is in the index. A repository without a commit can't be in an index.
         others = run("ls-files", "-z", "--others", "--exclude-standard")
-    links = [entry.partition(b"\t")[2] for entry in run("ls-files", "-z", "--stage").split(b"\0") if _is_link(entry)]
+    entries = run("ls-files", "-z", "--stage").split(b"\0")
+    links = [entry.partition(b"\t")[2] for entry in entries if entry.startswith(GITLINK)]
     return links + [path.rstrip(b"/") for path in others.split(b"\0") if path.endswith(b"/")]
-
-
-def _is_link(entry: bytes) -> bool:
-    return entry.startswith(GITLINK)
 
 
 def _reading(own: Path, *others: Path) -> dict[str, str]:
@@ -205,9 +202,9 @@ def _count(diff: bytes, after: Snapshot) -> Changes:
     words = iter(diff.split(b"\0"))
     for word in words:
         if word.startswith(b":"):
-            old_mode, new_mode, old_id, new_id, status = word[1:].split(b" ")
+            old_mode, _, old_id, new_id, status = word[1:].split(b" ")
             path = next(words, b"")
-            if _counts(path, old_mode, new_mode, status, after) and (old_id != new_id or status == b"T"):
+            if _counts(path, old_mode, status, after) and (old_id != new_id or status == b"T"):
                 changed.add(path)
                 created += status == b"A"
         elif word:
@@ -217,7 +214,7 @@ def _count(diff: bytes, after: Snapshot) -> Changes:
     return Changes(len(changed), created, added, removed)
 
 
-def _counts(path: bytes, old_mode: bytes, new_mode: bytes, status: bytes, after: Snapshot) -> bool:
+def _counts(path: bytes, old_mode: bytes, status: bytes, after: Snapshot) -> bool:
     """Whether a difference is one of content."""
     if path in after.nested:
         return old_mode not in (ABSENT, GITLINK)  # else its files are compared one by one
