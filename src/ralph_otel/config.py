@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -49,15 +50,15 @@ def seconds(value: Any) -> float:
                 value = durationpy.from_str(value.strip()).total_seconds()
             except Exception as error:
                 raise ValueError("a duration such as 10s, 1m30s or 500ms") from error
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 <= value < math.inf):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 <= value <= sys.float_info.max):
         raise ValueError("a duration such as 10s, 1m30s or 500ms")
     return float(value)
 
 
 def _interval(value: Any) -> float:
     interval = seconds(value)
-    if interval < 0.05:
-        raise ValueError("a duration of 50ms or more, such as 10s")
+    if not 0.05 <= interval <= 1_000_000:
+        raise ValueError("a duration from 50ms to 1000000s, such as 10s")
     return interval
 
 
@@ -80,10 +81,9 @@ def _prefix(value: Any) -> str:
 
 
 def _buckets(value: Any) -> tuple[float, ...]:
-    items: Sequence[Any] = value.split(",") if isinstance(value, str) else list(value)
     try:
-        bounds = tuple(float(item) for item in items)
-    except (TypeError, ValueError):
+        bounds = tuple(float(item) for item in (value.split(",") if isinstance(value, str) else value))
+    except (TypeError, ValueError, OverflowError):
         bounds = ()
     if not bounds or len(bounds) > 200 or not all(map(math.isfinite, bounds)) or sorted(set(bounds)) != list(bounds):
         raise ValueError("growing upper bounds in seconds, such as 0.1,1,10,60")
@@ -132,7 +132,10 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> Path:
-    return Path(_text(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError("a folder; there is no user of that name") from error
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
@@ -152,6 +155,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
 }
 """How each field's value is read and checked; what it raises says what would do."""
 
+_FORMATS = frozenset(MetricsExportFormat)
 _DEFAULTS: dict[str, Any] = {
     "enabled": True,
     "prefix": DEFAULT_PREFIX,
@@ -246,9 +250,10 @@ class MetricsConfig:
         """The part of `export_target` that is meant for a format."""
         if self.export_target is None:
             return None
-        named = dict(part.split("=", 1) for part in self.export_target.split(",") if "=" in part.split(":", 1)[0])
+        parts = (part.strip().partition("=") for part in self.export_target.split(","))
+        named = {name: target for name, _, target in parts if name in _FORMATS}
         if named:
-            return named.get(format_.value)
+            return named.get(format_)
         first = next((f for f in self.export_format if f is not MetricsExportFormat.NONE), None)
         return self.export_target if format_ is first else None
 
@@ -261,7 +266,7 @@ class MetricsConfig:
 
 def _home() -> Path:
     try:
-        return journal.home(os.environ)
+        return journal.home({**os.environ, "RALPH_OTEL_HOME": ""})  # that has been asked
     except RuntimeError:  # no home folder can be found
         notice("RALPH_OTEL_HOME: no home folder for this user; set RALPH_OTEL_HOME to a folder for the journals")
         return Path("/nonexistent/ralph-otel")

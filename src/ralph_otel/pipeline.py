@@ -108,14 +108,18 @@ class Pipeline:
     # -- signals -------------------------------------------------------------------------------------------------------
 
     def record(self, line: Line, state: RunState, live: bool = True) -> None:
-        """Make the signals of a completed line; of one that an earlier process has recorded, only the metrics."""
+        """Make the signals of a completed line; of one that an earlier process has recorded, no log record."""
         self._metrics.record(line, state)
-        self.record_past(line, state, live)
+        self.record_trace(line, state, live)
 
-    def record_past(self, line: Line, state: RunState, live: bool) -> None:
-        """Take in a line of a run that another process began and did not end: its open spans, and its end."""
-        if self._traces is not None:
-            self._traces.record(line, state, live)
+    def record_trace(self, line: Line, state: RunState, live: bool) -> None:
+        """Make the spans and log records of a line, of a run whose metrics are not ours, say.
+
+        Our exporter sends the spans that have not been delivered; log records, and to a host's pipeline everything, go
+        out where the line is `live`: written just now.
+        """
+        if self._traces is not None and (live or self._host is None):
+            self._traces.record(line, state)
         if self._logs is not None and live:
             self._logs.record(line, state)
 
@@ -287,7 +291,7 @@ class Pipeline:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         provider = self._tracer_provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(otlp.span_exporter(target)))
+        provider.add_span_processor(BatchSpanProcessor(otlp.span_exporter(self._config.home, target)))
         return TraceSignals(lambda: provider)
 
     def _make_logs(self) -> LogSignals | None:

@@ -1,8 +1,7 @@
 """Runs that were killed: their journals have no end. Whoever starts next on this machine writes it.
 
 A run is dead when its journal has no `loop.stopped` and the process that ran it is gone from this machine. Its end is
-put at its last event, with reason `crashed`; the spans that it left open are exported then, and only those, for the
-others have been.
+put at its last event, with reason `crashed`; the spans that it left open, or had no time to send, are exported then.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def recover(home: Path, record: Record | None = None) -> list[str]:
     Args:
         home: the folder.
         record: takes each line of a dead run, its state after it, and whether the line is new, as
-            `ralph_otel.pipeline.Pipeline.record` does.
+            `ralph_otel.pipeline.Pipeline.record_trace` does.
 
     Returns:
         Their run ids.

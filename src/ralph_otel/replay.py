@@ -23,7 +23,7 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.exporters import otlp
 from ralph_otel.pipeline import Pipeline, tame_sdk_logging
-from ralph_otel.runs import Folded, fold
+from ralph_otel.runs import fold
 from ralph_otel.signals.logs import LogSignals
 from ralph_otel.signals.traces import TraceSignals
 from ralph_otel.state import RunState
@@ -39,9 +39,13 @@ class Replay:
         endpoint: a URL or `host:port`.
         config: what the metrics are called and how they are cut into buckets.
         timeout: seconds for all of it.
+        again: whether spans that the endpoint has taken before are sent, too.
+
+    Attributes:
+        problems: what went wrong, a line each; [] when the receiver has taken everything.
     """
 
-    def __init__(self, run_id: str, endpoint: str, config: MetricsConfig, timeout: float) -> None:
+    def __init__(self, run_id: str, endpoint: str, config: MetricsConfig, timeout: float, again: bool) -> None:
         self.problems: list[str] = []
         tame_sdk_logging()
         self._deadline = time.monotonic() + timeout
@@ -54,7 +58,13 @@ class Replay:
         loggers = LoggerProvider(resource=self._pipeline.resource, shutdown_on_exit=False)
         loggers.add_log_record_processor(SimpleLogRecordProcessor(self._records))
         self._traces, self._logs = TraceSignals(lambda: tracers), LogSignals(lambda: loggers)
-        self._span_exporter, self._log_exporter = otlp.span_exporter(endpoint), otlp.log_exporter(endpoint)
+        self._span_exporter = otlp.span_exporter(config.home, endpoint, again)
+        self._log_exporter = otlp.log_exporter(endpoint)
+
+    @property
+    def skipped(self) -> int:
+        """Spans that were left out because the endpoint has taken them before."""
+        return self._span_exporter.skipped
 
     def record(self, line: Line, state: RunState) -> None:
         """Take in a completed line, and its run's state after it."""
@@ -103,33 +113,30 @@ class Replay:
             self.problems.append(problem)
 
 
-def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60.0) -> list[str]:
+def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60.0, again: bool = False) -> Replay:
     """Send a journal's signals to an endpoint.
 
     Returns:
-        What went wrong, a line each; [] when the receiver has taken everything.
+        What became of it.
 
     Raises:
         OSError: the journal cannot be read.
     """
-    run = Replay(path.stem, endpoint, config, timeout)
+    run = Replay(path.stem, endpoint, config, timeout, again)
     folded = fold(path, run.record)
     for state in folded.states.by_run.values():
         if state.active:
             run.record(_end_of(state), state)
     run.send()
     run.send_metrics(folded.run)
-    return run.problems + _bad(folded)
+    run.problems += [f"a line is skipped: {problem}" for problem in folded.bad]
+    return run
 
 
 def _end_of(state: RunState) -> Line:
     """An end for the spans of a run that has none; it is not written anywhere."""
     line: Line = {"v": VERSION, "type": LoopStopped.type, "ts": state.last, "loop": state.run_id, "reason": "crashed"}
     return {**line, **({"trace_id": state.root[0], "span_id": state.root[1]} if state.root else {})}
-
-
-def _bad(folded: Folded) -> list[str]:
-    return [f"a line is skipped: {problem}" for problem in folded.bad]
 
 
 def _at(data: MetricsData, start: int, end: int) -> MetricsData:

@@ -78,7 +78,3 @@ def _say_notices() -> None:
     logger = logging.getLogger("ralph_otel")
     logger.addHandler(handler)
     logger.propagate = False
-
-
-if __name__ == "__main__":
-    main()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from ralph_otel.exporters.delivered import DeliveredOnce
+
 Signal = Literal["metrics", "traces", "logs"]
 _PROTOCOLS = ("grpc", "http/protobuf")
-_PORTS = {4317: "grpc", 4318: "http/protobuf"}
+_PORTS: dict[int | None, str] = {4317: "grpc", 4318: "http/protobuf"}
 
 
 def wanted(signal: Signal, target: str | None, environment: Mapping[str, str] = os.environ) -> bool:
@@ -92,16 +95,21 @@ def metric_exporter(target: str | None = None) -> MetricExporter:
     return OTLPMetricExporter(**_arguments("metrics", target, how))
 
 
-def span_exporter(target: str | None = None) -> SpanExporter:
-    """The exporter for spans, likewise."""
+def span_exporter(home: Path, target: str | None = None, again: bool = False) -> DeliveredOnce:
+    """The exporter for spans, likewise; what it has delivered it notes in the home folder, and sends once."""
+    from ralph_otel.exporters.delivered import DeliveredOnce
+
     how = protocol("traces", target)
+    exporter: SpanExporter
     if how == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
-        return GrpcExporter(**_arguments("traces", target, how))
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        exporter = GrpcExporter(**_arguments("traces", target, how))
+    else:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter(**_arguments("traces", target, how))
+        exporter = OTLPSpanExporter(**_arguments("traces", target, how))
+    return DeliveredOnce(exporter, str(getattr(exporter, "_endpoint", target)), home, again)
 
 
 def log_exporter(target: str | None = None) -> LogRecordExporter:

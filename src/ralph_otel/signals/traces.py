@@ -107,15 +107,8 @@ class TraceSignals:
         self._open: dict[_Key, _Open] = {}
         self._runs: dict[str, _Run] = {}
 
-    def record(self, line: Line, state: RunState, live: bool = True) -> None:
-        """Take in a completed line, and its run's state after it.
-
-        Args:
-            line: the line.
-            state: the state.
-            live: whether it happens now. Of what an earlier process recorded, only the spans that it left open are
-                made: the others have been exported.
-        """
+    def record(self, line: Line, state: RunState) -> None:
+        """Take in a completed line, and its run's state after it."""
         key = _key_of(line)
         if key is None:
             return
@@ -124,17 +117,17 @@ class TraceSignals:
         if run is None:
             run = self._runs[line["loop"]] = _Run()
         if type_ in _WHOLE:
-            self._learn(self._open.get((key[0], line.get("parent_span_id") or key[1])), line)
-            if live:
-                self._make_whole(_WHOLE[type_], key, line, run)
+            around = self._open.get((key[0], line.get("parent_span_id") or key[1]))
+            self._learn(around, line)
+            self._make_whole(_WHOLE[type_], key, line, run, around)
         elif type_ in _STARTS:
             self._start(_STARTS[type_], key, line, run, state)
         elif type_ == "trace.continued":
-            self._continue(key, line, run, state, live)
+            self._continue(key, line, run, state)
         elif type_ == "loop.stopped":
-            self._stop(line, run, state, live)
+            self._stop(line, run, state)
         elif type_ in _ENDS:
-            self._end(key, line, live)
+            self._end(key, line)
         else:
             self._learn(self._open.get(key), line)
 
@@ -158,11 +151,11 @@ class TraceSignals:
             del self._open[next(iter(self._open))]
         self._open[key] = span
 
-    def _continue(self, key: _Key, line: Line, run: _Run, state: RunState, live: bool) -> None:
+    def _continue(self, key: _Key, line: Line, run: _Run, state: RunState) -> None:
         """The loop's span ends in the trace so far, and goes on in a new one."""
         before = run.root
         root = self._open.pop(before, None) if before is not None else None
-        if root is not None and live:
+        if root is not None:
             root.attributes[ITERATIONS.name] = state.total_iterations
             self._export(root, line["ts"])
         begun = {**(root.line if root is not None else {"name": state.name}), **line}
@@ -174,15 +167,14 @@ class TraceSignals:
 
     # -- ends -------------------------------------------------------------------------------------------------------
 
-    def _end(self, key: _Key, line: Line, live: bool) -> None:
+    def _end(self, key: _Key, line: Line) -> None:
         span = self._open.pop(key, None)
         if span is not None:
             self._learn(span, line)
             _note(span, span.row, line)
-            if live:
-                self._export(span, line["ts"])
+            self._export(span, line["ts"])
 
-    def _stop(self, line: Line, run: _Run, state: RunState, live: bool) -> None:
+    def _stop(self, line: Line, run: _Run, state: RunState) -> None:
         """The loop's span ends, and with it every span of the run that is still open: as an error, if it crashed."""
         crashed = line["reason"] == "crashed"
         left = [key for key, span in self._open.items() if span.line["loop"] == line["loop"]]
@@ -194,16 +186,16 @@ class TraceSignals:
                 span.attributes[ITERATIONS.name] = state.total_iterations
             if crashed:
                 span.error = "crashed"
-            if live:
-                self._export(span, line["ts"])
+            self._export(span, line["ts"])
 
-    def _make_whole(self, row: Span, key: _Key, line: Line, run: _Run) -> None:
-        """A span that its end alone makes: it began as long ago as its duration says."""
+    def _make_whole(self, row: Span, key: _Key, line: Line, run: _Run, around: _Open | None) -> None:
+        """A span that its end alone makes: it began as long ago as its duration says, but not before what is around."""
         if not line.get("parent_span_id"):  # the line names the span it is in, not one of its own
             own = hashlib.blake2b(f"{key} {line['type']} {line['ts']}".encode(), digest_size=8).hexdigest()
             line = {**line, "span_id": own, "parent_span_id": key[1]}
         began = line["ts"] - round((line.get("duration") or 0) * 1e9)
-        span = _Open(row, {**line, "ts": max(0, began)}, run.sampled)
+        earliest = around.line["ts"] if around is not None else 0
+        span = _Open(row, {**line, "ts": max(began, earliest)}, run.sampled)
         _note(span, row, line)
         if line.get("outcome") in _FAILED or line.get("failed"):
             span.error = line.get("outcome") or "tests_failed"
