@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.trace import Tracer
+from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -223,7 +223,11 @@ class TraceSignals:
 
     def _tracer(self) -> Tracer | None:
         if self._made is None:
-            tracer = self._provider().get_tracer("ralph_otel", __version__, SCHEMA_URL)
+            provider = self._provider()
+            inner = getattr(provider, "provider", None)  # logfire hands out a wrapper around the SDK's
+            if isinstance(inner, TracerProvider):
+                provider = inner
+            tracer = provider.get_tracer("ralph_otel", __version__, SCHEMA_URL)
             if isinstance(tracer, Tracer):
                 tracer.id_generator = self._ids
                 self._made = tracer
