@@ -6,6 +6,7 @@ entry point `ralph_otel` of the group `opentelemetry_instrumentor` makes `opente
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
@@ -23,7 +24,8 @@ class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base cla
     """Instruments the runners that `ralph_otel.runners` knows, and gives `register()` the host's pipeline.
 
     `instrument()` takes `tracer_provider`, `meter_provider` and `logger_provider`; the global ones by default, also
-    where they are set up later.
+    where they are set up later. Under `opentelemetry-instrument` without a distribution (`opentelemetry-distro`, say)
+    nobody sets any up; then our own pipeline is used, as by `register()`.
     """
 
     collector: MetricsCollector | None = None
@@ -41,7 +43,7 @@ class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base cla
                 partial(_given_or, trace.get_tracer_provider, kwargs.get("tracer_provider")),
                 partial(_given_or, _logs.get_logger_provider, kwargs.get("logger_provider")),
             )
-            self.collector = register(host=host)
+            self.collector = register(host=None if _nobody_sets_up_an_sdk(host) else host)
             runners.attach_all(self.collector.loop)
         except Exception as error:  # noqa: BLE001 — see above
             notice(f"not instrumented: {type(error).__name__}: {error}")
@@ -51,6 +53,15 @@ class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base cla
         collector, self.collector = self.collector, None
         if collector is not None:
             collector.shutdown()
+
+
+def _nobody_sets_up_an_sdk(host: Host) -> bool:
+    """Whether `opentelemetry-instrument` runs without a distribution that configures an SDK; then ours is used."""
+    provider = type(host.meter_provider).__module__
+    return provider.startswith("opentelemetry.metrics") and _LOADER in sys.modules
+
+
+_LOADER = "opentelemetry.instrumentation.auto_instrumentation._load"
 
 
 def _given_or(get: Callable[[], Any], given: Any) -> Any:
