@@ -12,8 +12,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import psutil
 
@@ -72,10 +72,22 @@ class Child:
             start_new_session=True,
             bufsize=0,
         )
-        self._thread(self._read)
-        if stdin is not None:
-            self._thread(self._write, stdin)
-        self._thread(self._wait)
+        with self.ended_if_abandoned():
+            self._thread(self._read)
+            if stdin is not None:
+                self._thread(self._write, stdin)
+            self._thread(self._wait)
+
+    @contextmanager
+    def ended_if_abandoned(self) -> Iterator[None]:
+        """Around everything that is done with it: an exception leaves no process behind."""
+        try:
+            yield
+        except BaseException:
+            self.signal(signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(SURVIVORS)
+            raise
 
     @property
     def pid(self) -> int:
@@ -93,7 +105,7 @@ class Child:
             return psutil.Process(self.pid).children(recursive=True)
         return []
 
-    def lived_on(self, seconds: float) -> bool:
+    def ended_for(self, seconds: float) -> bool:
         """Whether so much time has passed since it ended."""
         return self.exit_code is not None and time.monotonic() - self._ended >= seconds
 
@@ -131,7 +143,7 @@ class Child:
         readable.register(pipe.fileno(), select.POLLIN)
         rest = PIPE_MOST
         while True:
-            late = self.lived_on(LINGER)
+            late = self.ended_for(LINGER)
             if readable.poll(0 if late else LOOK * 1000):
                 data = pipe.read(CHUNK)
                 if not data:
@@ -177,18 +189,12 @@ def supervise(
     def pause(begins: bool) -> None:
         child.signal(signal.SIGSTOP if begins else signal.SIGCONT)
 
-    interrupts.watchers.append(pause)
-    try:
+    with child.ended_if_abandoned(), interrupts.watched_by(pause):
         ending = _await_exit(child, interrupts, deadline, tick)
         if ending != "exit":
             _end(child, interrupts, grace, signal.SIGTERM if ending == "timeout" else _passed_on(interrupts.signal))
         while not (child.drained or interrupts.urgent or _is_stuck(child, interrupts)):
             interrupts.wait(LOOK)
-    except BaseException:  # nothing that we leave behind may run on
-        child.signal(signal.SIGKILL)
-        raise
-    finally:
-        interrupts.watchers.remove(pause)
     if ending == "exit" and child.exit_code and interrupts.signal is not None:
         return "cancelled"
     return ending
@@ -213,7 +219,7 @@ def _await_exit(child: Child, interrupts: Interrupts, deadline: float | None, ti
 
 def _is_stuck(child: Child, interrupts: Interrupts) -> bool:
     """Whether its output need not be waited for: it cannot be killed, or nobody takes what we pass on."""
-    return child.exit_code is None or (interrupts.signal is not None and child.lived_on(2 * LINGER))
+    return child.exit_code is None or (interrupts.signal is not None and child.ended_for(2 * LINGER))
 
 
 def _end(child: Child, interrupts: Interrupts, grace: float, number: int) -> None:
@@ -222,7 +228,7 @@ def _end(child: Child, interrupts: Interrupts, grace: float, number: int) -> Non
     end = time.monotonic() + grace
     if not interrupts.urgent:
         child.signal(number)
-    while not interrupts.urgent and time.monotonic() < end and not child.lived_on(SURVIVORS):
+    while not interrupts.urgent and time.monotonic() < end and not child.ended_for(SURVIVORS):
         if child.exit_code is not None and not any(map(_is_alive, below)):
             break
         interrupts.wait(0.05)

@@ -10,8 +10,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -32,13 +32,12 @@ class Interrupts:
     Attributes:
         signal: the signal that asked the loop to stop, or None.
         urgent: whether it was asked twice.
-        watchers: called with True before the process pauses, and with False when it goes on.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self.urgent = False
-        self.watchers: list[Callable[[bool], None]] = []
+        self._watchers: list[Callable[[bool], None]] = []
         self._inbox: SimpleQueue[tuple[int, float] | None] = SimpleQueue()
         self._former: dict[int, Any] = {}
         self._last = 0.0
@@ -77,6 +76,15 @@ class Interrupts:
             while True:
                 self._judge(self._inbox.get_nowait())
 
+    @contextmanager
+    def watched_by(self, watcher: Callable[[bool], None]) -> Iterator[None]:
+        """Have something called with True before the process pauses, and with False when it goes on."""
+        self._watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watcher)
+
     def now(self) -> float:
         """Seconds on a clock that stands still while the process pauses."""
         return time.monotonic() - self._paused
@@ -95,12 +103,12 @@ class Interrupts:
         self._last = at
 
     def _pause(self) -> None:
-        for watcher in self.watchers:
+        for watcher in self._watchers:
             watcher(True)
         began = time.monotonic()
         os.kill(os.getpid(), signal.SIGSTOP)  # comes back on SIGCONT: the shell's fg or bg
         self._paused += time.monotonic() - began
-        for watcher in reversed(self.watchers):
+        for watcher in reversed(self._watchers):
             watcher(False)
 
 

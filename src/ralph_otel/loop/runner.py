@@ -91,14 +91,10 @@ class _Runner:
             else:
                 loop.resume()
 
-        self._interrupts.watchers.insert(0, pause)
         self._display.note(f"loop {loop.name}, run {loop.run_id}; ctrl-C stops it")
-        try:
-            with loop:
-                reason = self._iterate(loop)
-                loop.stop(reason)
-        finally:
-            self._interrupts.watchers.remove(pause)
+        with self._interrupts.watched_by(pause), loop:
+            reason = self._iterate(loop)
+            loop.stop(reason)
         return self._result(loop.run_id, reason)
 
     def _iterate(self, loop: Loop) -> str:
