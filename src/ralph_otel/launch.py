@@ -17,11 +17,9 @@ from typing import TYPE_CHECKING
 
 from ralph_otel import runners
 from ralph_otel.config import MetricsConfig
-from ralph_otel.events import VERSION, Line, LoopStarted, LoopStopped, TraceContinued
-from ralph_otel.journal import Journal, create_folder, new_run_id, runs_folder
+from ralph_otel.events import LoopStopped
+from ralph_otel.journal import create_folder, new_run_id, runs_folder
 from ralph_otel.runners.launched import Launch
-from ralph_otel.runs import fold
-from ralph_otel.state import RunState
 from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def run(command: Sequence[str], config: MetricsConfig, verbose: bool = False) ->
         if folder is None:
             supervisor.start(command, os.environ)
             return supervisor.wait()
-        launch = Launch(new_run_id(), folder)
+        launch = Launch(new_run_id(), folder, config.trace_iterations)
         pid = supervisor.start(command, launch.environment(os.environ))
         recorder = _start_recorder(config, launch, pid)
         if verbose:
@@ -70,11 +68,12 @@ def run(command: Sequence[str], config: MetricsConfig, verbose: bool = False) ->
         returncode = supervisor.wait()
         journals = [path for path in journals_of(launch) if path.stat().st_size]
         for path in journals:
-            crashed = end_crashed(path)
+            killed = _end_if_killed(path)
             if verbose:
-                _say(f"journal {path}" + (", whose loop was killed" if crashed else ""))
-        _stop_recorder(recorder)
-        if not journals:
+                _say(f"journal {path}" + (", whose loop was killed" if killed else ""))
+        if journals:
+            _stop_recorder(recorder)
+        else:
             known = ", ".join(runner.distribution for runner in runners.RUNNERS)
             _say(f"no loop was seen in {shlex.join(command)[:200]}; seen are those of {known}; see docs/runners.md")
         return returncode
@@ -154,57 +153,22 @@ def journals_of(launch: Launch) -> list[Path]:
     return journals
 
 
-def end_crashed(path: Path) -> bool:
-    """Write the `loop.stopped` of a loop that can no longer do so itself, as of its last event.
+def _end_if_killed(path: Path) -> bool:
+    """Write the end of a loop that can no longer do so itself: whether it was missing.
 
-    Returns:
-        Whether it was missing: False for a loop that has stopped, or whose process has outlived the command.
+    A loop whose process outlives the command goes on; its journal does, too.
     """
-    roots: list[Line] = []
-
-    def record(line: Line, state: RunState) -> None:
-        if line["type"] in _ROOTS:
-            roots.append(line)
+    from ralph_otel import recovery
 
     try:
-        if _says_stopped(path):
-            return False
-        folded = fold(path, record)
-        if not roots or not folded.run.active or _lives(roots[0].get("pid")):
-            return False
-        if folded.torn:
-            with path.open("ab") as file:
-                file.write(b"\n")
-        journal = Journal(path)
-        journal.append(_crashed(roots[-1], folded.run.last))
-        journal.close()
+        return not _says_stopped(path) and recovery.end(path)
     except OSError as error:
-        _say(f"cannot close {path}: {error.strerror}")
+        _say(f"cannot look at {path}: {error.strerror}")
         return False
-    return True
-
-
-_ROOTS = (LoopStarted.type, TraceContinued.type)
-"""The lines that carry the ids of a trace's root span."""
-
-
-def _crashed(root: Line, ts: int) -> Line:
-    place: Line = {name: root[name] for name in ("loop", "trace_id", "span_id") if name in root}
-    return {"v": VERSION, "type": LoopStopped.type, "ts": ts, **place, "reason": "crashed"}
 
 
 def _says_stopped(path: Path) -> bool:
-    """Whether a journal ends as it should; a look at its end is enough."""
+    """Whether a journal ends as it should; a look at its end is enough, however long it is."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         return f'"type":"{LoopStopped.type}"'.encode() in file.read()
-
-
-def _lives(pid: int | None) -> bool:
-    """Whether a process is still there, and not only because nobody has asked for its exit code."""
-    import psutil
-
-    try:
-        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

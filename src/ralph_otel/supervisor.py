@@ -34,7 +34,7 @@ PASSED_ON = (
 """The signals that the command gets when they are sent to us."""
 STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """The signals by which a terminal stops a job."""
-PATIENCE = 0.2
+PATIENCE = 0.5
 """Seconds after which a signal that the witness has not seen was meant for us alone."""
 _FRESH = 1.0
 """Seconds after which a signal that the witness saw has nothing to do with one that we get."""
@@ -172,26 +172,29 @@ class Witness:
         os.close(alive)
         os.close(reports)
         os.read(self._reports, 1)  # it is ready
+        os.set_blocking(self._reports, False)
 
     def saw(self, number: int) -> bool:
-        """Whether it has got that signal as well, just now."""
-        now = time.monotonic()
-        self._seen = [(when, what) for when, what in self._seen if now - when < _FRESH]
-        deadline = now + PATIENCE
+        """Whether it has got that signal as well, just now. A signal handler may call this while another does."""
+        deadline = time.monotonic() + PATIENCE
         while not self._has(number):
             if not select.select([self._reports], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                return self._has(number, take=True)
-            reports = os.read(self._reports, 256)
-            if not reports:
-                return False
-            self._seen += [(time.monotonic(), what) for what in reports]
-        return self._has(number, take=True)
+                return self._has(number)
+            with contextlib.suppress(BlockingIOError):  # another handler was faster
+                reports = os.read(self._reports, 256)
+                if not reports:
+                    return False
+                self._seen += [(time.monotonic(), what) for what in reports]
+        return True
 
-    def _has(self, number: int, take: bool = False) -> bool:
-        found = next((entry for entry in self._seen if entry[1] == number), None)
-        if found is not None and take:
-            self._seen.remove(found)
-        return found is not None
+    def _has(self, number: int) -> bool:
+        """Whether there is a fresh report of a signal; each one counts once."""
+        for report in [report for report in self._seen if report[1] == number]:
+            with contextlib.suppress(ValueError):
+                self._seen.remove(report)
+                if time.monotonic() - report[0] < _FRESH:
+                    return True
+        return False
 
     def close(self) -> None:
         """Let it end."""

@@ -21,8 +21,8 @@ _ours: dict[str, ModuleType] = {}
 
 def install() -> None:
     """Wait for the modules that the launch names. Without a launch, do nothing."""
-    launch = os.environ.get("RALPH_OTEL_LAUNCH", "").split("|", 2)
-    if len(launch) == 3:
+    launch = os.environ.get("RALPH_OTEL_LAUNCH", "").split("|", 3)
+    if len(launch) == 4:
         sys.meta_path.insert(0, AfterImport(launch[1].split(","), _attach))
 
 
@@ -77,21 +77,23 @@ class AfterImport:
     def _watch(self, spec: ModuleSpec) -> None:
         """Make this loader, once, call us after it has executed the module."""
         loader = spec.loader
+        if loader is None or isinstance(loader, type) or not hasattr(loader, "__dict__"):
+            return  # a namespace, or a loader that is shared: nothing to attach to
+        own = vars(loader)
+        before = own.get("exec_module")  # of another that waits for this module
 
         def exec_module(module: ModuleType) -> None:
-            del vars(loader)["exec_module"]
-            if loader is not None:
-                loader.exec_module(module)
+            del own["exec_module"]
+            if before is not None:
+                own["exec_module"] = before
+            loader.exec_module(module)
             self._modules.discard(spec.name)
             try:  # noqa: SIM105 — contextlib has not been imported by every Python that starts
                 self._call(spec.name)
             except Exception:  # noqa: BLE001, S110 — the module works, only its telemetry does not
                 pass
 
-        try:
-            vars(loader)["exec_module"] = exec_module
-        except TypeError:  # a loader that is a class, or has no attributes of its own: nothing can be attached
-            self._modules.discard(spec.name)
+        own["exec_module"] = exec_module
 
 
 def _found_by_others(

@@ -1,7 +1,7 @@
 """Runs at the start of every Python below `ralph-otel run`; see `__init__.py`.
 
-Whatever Python it is, nothing may be seen of this. So it holds only ASCII that Python 2.7 understands as well, and where
-the environment has no `sitecustomize` of its own, the import fails in the end, as it would have without us.
+Whatever Python it is, nothing may be seen of this. So it is ASCII that Python 2.7 understands as well, and where the
+environment has no `sitecustomize` of its own, the import fails in the end, as it would have without us.
 """
 
 import os

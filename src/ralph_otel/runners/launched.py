@@ -24,7 +24,7 @@ from ralph_otel.journal import Journal, create_folder
 from ralph_otel.probe import Loop
 
 VARIABLE = "RALPH_OTEL_LAUNCH"
-"""Holds `<run id>|<modules to wait for, with commas>|<folder of the journals>`."""
+"""Holds `<run id>|<modules to wait for, with commas>|<trace_iterations>|<folder of the journals>`."""
 INJECTED = str(Path(__file__).parent.parent / "inject")
 """The folder that stands first on PYTHONPATH below a launch."""
 
@@ -36,10 +36,12 @@ class Launch:
     Args:
         run_id: the id of the first loop's run; further ones begin with it.
         folder: where the journals are.
+        trace_iterations: as for `ralph_otel.probe.Loop`.
     """
 
     run_id: str
     folder: Path
+    trace_iterations: int = 0
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The environment of the command: `base`, PYTHONPATH with our folder before it, and the launch."""
@@ -47,7 +49,7 @@ class Launch:
         path = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = INJECTED + os.pathsep + path if path else INJECTED
         modules = ",".join(dict.fromkeys(runner.module for runner in runners.RUNNERS))
-        environment[VARIABLE] = f"{self.run_id}|{modules}|{self.folder}"
+        environment[VARIABLE] = f"{self.run_id}|{modules}|{self.trace_iterations}|{self.folder}"
         return environment
 
     def paths(self) -> Iterator[Path]:
@@ -70,7 +72,8 @@ class Launch:
         def stopped(loop: Loop) -> None:
             journal.close()
 
-        return Loop(name, write, run_id=journal.path.stem, on_stop=stopped, **arguments)
+        run_id, every = journal.path.stem, self.trace_iterations
+        return Loop(name, write, run_id=run_id, trace_iterations=every, on_stop=stopped, **arguments)
 
 
 def _made(path: Path) -> bool:
@@ -94,15 +97,15 @@ def without(environment: Mapping[str, str]) -> dict[str, str]:
 
 def take_launch(environment: MutableMapping[str, str]) -> Launch | None:
     """The launch that this process belongs to, taken out of the environment; None if it belongs to none."""
-    run_id, _, rest = environment.get(VARIABLE, "").partition("|")
-    folder = rest.partition("|")[2]
+    run_id, _, every, folder = [*environment.get(VARIABLE, "").split("|", 3), "", "", ""][:4]
     clean = without(environment)
     for name in (VARIABLE, "PYTHONPATH"):
         if name in clean:
             environment[name] = clean[name]
         else:
             environment.pop(name, None)
-    return Launch(run_id, Path(folder)) if run_id and folder else None
+    makes_sense = run_id and every.isdecimal() and Path(folder).is_absolute()
+    return Launch(run_id, Path(folder), int(every)) if makes_sense else None
 
 
 def attach(module: str) -> None:

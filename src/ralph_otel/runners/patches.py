@@ -11,12 +11,12 @@ class Patches:
     """What was replaced, to be undone in one go."""
 
     def __init__(self) -> None:
-        self._done: list[tuple[ModuleType, str, Any, Any]] = []
+        self._done: list[tuple[ModuleType | type, str, Any, Any]] = []
 
-    def replace(self, module: ModuleType, name: str, value: Any) -> None:
-        """Give a module's name another value."""
-        self._done.append((module, name, getattr(module, name), value))
-        setattr(module, name, value)
+    def replace(self, owner: ModuleType | type, name: str, value: Any) -> None:
+        """Give a name of a module or a class another value."""
+        self._done.append((owner, name, getattr(owner, name), value))
+        setattr(owner, name, value)
 
     def replace_everywhere(self, name: str, original: Any, value: Any) -> None:
         """Do so in every module that holds the original by that name: whoever imported it by name has a copy."""
@@ -27,6 +27,6 @@ class Patches:
     def undo(self) -> None:
         """Put everything back, except what somebody else has replaced since."""
         while self._done:
-            module, name, original, value = self._done.pop()
-            if vars(module).get(name) is value:
-                setattr(module, name, original)
+            owner, name, original, value = self._done.pop()
+            if vars(owner).get(name) is value:
+                setattr(owner, name, original)

@@ -139,7 +139,7 @@ class Watcher:
 
     def __init__(self, start_loop: StartLoop, version: str, config: Any, emitter: Any, report: Report) -> None:
         self.process: subprocess.Popen[Any] | None = None
-        """The agent's process, or the last agent's."""
+        """The running agent's process."""
         self._start_loop = start_loop
         self._version = version
         self._config = config
@@ -179,6 +179,7 @@ class Watcher:
         if self._loop is not None and self._loop.open:
             self._guarded("the end", self._end_turn)
             self._guarded("the end", self._loop.finish)
+        self._error = None  # and with it what its traceback holds
 
     def agent_starts(self) -> dict[str, str] | None:
         """The environment for the process of an agent that is about to start; None for the runner's own."""
@@ -254,7 +255,6 @@ class Watcher:
         if self._turn is None or not self._turn.open:
             return None
         command = shlex.split(self._config.agent)[0]
-        self.process = None
         self._parser = parser_for(command, totals=self._totals)
         self._agent = self._turn.agent(agent_name(command)).start()
         return self._agent.environment()
@@ -275,7 +275,7 @@ class Watcher:
         agent, parser, process = self._agent, self._parser, self.process
         if agent is None:
             return
-        self._agent = self._parser = None
+        self._agent = self._parser = self.process = None  # ralphify's pipes are closed when nobody holds the process
         if parser is not None:
             self._emit(agent, parser.close())
             agent.turns, agent.conversation = parser.turns, parser.conversation
