@@ -6,7 +6,6 @@ Everything here comes back at once or within the time it is given, and nothing r
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -17,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ralph_otel import events, probe
-from ralph_otel.config import MetricsConfig, MetricsExportFormat
-from ralph_otel.events import Event, Line, shown
-from ralph_otel.journal import Journal, new_run_id, runs_folder
+from ralph_otel.config import MetricsConfig, MetricsExportFormat, usable
+from ralph_otel.events import Event, Line
+from ralph_otel.journal import Journal, new_run_id, runs_folder, usable_run_id
 from ralph_otel.model import LoopMetrics, Metric
 from ralph_otel.notices import notice
 from ralph_otel.probe import Loop
 from ralph_otel.recorder import Recorder
+from ralph_otel.state import RunState
 from ralph_otel.subscription import Broadcaster, Subscription
 from ralph_otel.tracecontext import TraceContext, new_span_id
 
@@ -46,20 +46,24 @@ class MetricsCollector:
     Nothing is set up before the first loop, operation or reading, unless `start` is called.
 
     Args:
-        config: see `MetricsConfig`; by default what the environment and the configuration file say.
+        config: see `MetricsConfig`, or its fields as a mapping; by default what the environment and the configuration
+            file say.
         host: the host's providers (`ralph_otel.pipeline.Host`), where everything goes to its own pipeline.
         ends_with_process: whether `shutdown` is called when the process ends.
     """
 
     def __init__(
-        self, config: MetricsConfig | None = None, host: Host | None = None, ends_with_process: bool = False
+        self,
+        config: MetricsConfig | Mapping[str, Any] | None = None,
+        host: Host | None = None,
+        ends_with_process: bool = False,
     ) -> None:
-        self.config = config if config is not None else MetricsConfig()
+        self.config = usable(config)
         self._host = host
         self._ends_with_process = ends_with_process
         self.instance_id = new_run_id()
         """The resource's `service.instance.id`, and the run id of the first loop."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._recorder: Recorder | None = None
         self._broadcaster = Broadcaster()
         self._loops: dict[str, Loop] = {}
@@ -90,7 +94,8 @@ class MetricsCollector:
         self._notice_fork()
         with self._lock:
             self._runs += 1
-            run_id = run_id or (self.instance_id if self._runs == 1 else f"{self.instance_id}-{self._runs}")
+            own = self.instance_id if self._runs == 1 else f"{self.instance_id}-{self._runs}"
+            run_id = own if run_id is None else usable_run_id(run_id, own)
         if not self.enabled:
             return Loop(name, _nowhere, max_iterations=max_iterations, run_id=run_id, parent=parent)
         journal = self._open_journal(run_id)
@@ -124,10 +129,9 @@ class MetricsCollector:
             if loop.open:
                 return loop
         with self._lock:
-            made = self._implicit
-        if made is None or not made.open:
-            made = self._implicit = self.loop(Path.cwd().name or "loop").start()
-        return made
+            if self._implicit is None or not self._implicit.open:
+                self._implicit = self.loop(_folder_name()).start()
+            return self._implicit
 
     def _sink(self, journal: Journal | None) -> probe.Sink:
         """Where a run's lines go: its journal; what that cannot take, the recorder's queue."""
@@ -219,10 +223,10 @@ class MetricsCollector:
         recorder, answer = self._recorder_here(), list[LoopMetrics]()
 
         def read() -> None:
-            state = recorder.states.by_run.get(run_id) if run_id is not None else None
+            state = recorder.states.by_run.get(run_id, RunState()) if run_id is not None else None
             answer.append(state.metrics(time.time_ns()) if state is not None else recorder.metrics())
 
-        if not recorder.call(read, BARRIER_TIMEOUT):
+        if not recorder.call(read, BARRIER_TIMEOUT) or not answer:
             read()  # the thread has ended, or hangs in an exporter: what it knows is better than nothing
         return answer[0]
 
@@ -302,7 +306,7 @@ class MetricsCollector:
         if self._pid == os.getpid():
             return
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._broadcaster = Broadcaster()
         self.instance_id = new_run_id()
         self._runs = 0
@@ -311,7 +315,7 @@ class MetricsCollector:
 
     def flush_events(self, timeout: float = BARRIER_TIMEOUT) -> bool:
         """Wait until everything emitted so far has been recorded: whether it was in time."""
-        return self._recorder is None or self._recorder_here().barrier(timeout)
+        return self._recorder is None or self._closed or self._recorder_here().barrier(timeout)
 
     def flush(self, timeout: float = BARRIER_TIMEOUT) -> bool:
         """Record everything emitted so far and send what waits, in at most `timeout` seconds.
@@ -337,9 +341,8 @@ class MetricsCollector:
             return True
         self._stop_loops()
         self._closed = True
-        if not self._runs and self._recorder is not None and not self._recorder.wait_ready(0):
-            return True  # nothing has happened, and nothing is set up yet: there is nothing to wait for
-        done = self._recorder.stop(timeout) if self._recorder is not None else True
+        recorder = self._recorder
+        done = recorder is None or (not self._runs and recorder.abandon()) or recorder.stop(timeout)
         self._broadcaster.close()
         return done
 
@@ -349,10 +352,15 @@ class MetricsCollector:
         An `atexit` function comes too late: since Python 3.12 no thread can be started from there, and exporters need
         some. The interpreter waits for this thread, as for every one that is no daemon.
         """
-        own, main = threading.current_thread(), threading.main_thread()
+        main = threading.main_thread()
         main.join()
-        while others := [thread for thread in threading.enumerate() if thread not in (own, main) and not thread.daemon]:
-            others[0].join()
+        own = threading.current_thread().name  # by name, or two of this kind would wait for each other
+
+        def others() -> list[threading.Thread]:
+            return [each for each in threading.enumerate() if not (each.daemon or each is main or each.name == own)]
+
+        while left := others():
+            left[0].join()
         self.shutdown()
 
     def _stop_loops(self) -> None:
@@ -362,6 +370,14 @@ class MetricsCollector:
             if loop.open:
                 loop.stop("error" if failed else "completed")
                 loop.finish()
+
+
+def _folder_name() -> str:
+    """What a loop is called that nobody has given a name."""
+    try:
+        return Path.cwd().name or "loop"
+    except OSError:  # the working directory is gone
+        return "loop"
 
 
 def _nowhere(line: Line) -> None:
@@ -383,13 +399,15 @@ _registered: MetricsCollector | None = None
 _registering = threading.Lock()
 
 
-def register(config: MetricsConfig | None = None, *, host: Host | None = None, **fields: Any) -> MetricsCollector:
+def register(
+    config: MetricsConfig | Mapping[str, Any] | None = None, *, host: Host | None = None, **fields: Any
+) -> MetricsCollector:
     """Make this process's collector, or return the one it has. Call it once, at start-up.
 
     Comes back in milliseconds: the SDK and the exporters are imported and started in the background.
 
     Args:
-        config: the configuration; instead of it, any field of `MetricsConfig` by name.
+        config: the configuration, or its fields as a mapping; instead of it, any field of `MetricsConfig` by name.
         host: the host's providers, see `ralph_otel.RalphInstrumentor`.
 
     Returns:
@@ -398,19 +416,10 @@ def register(config: MetricsConfig | None = None, *, host: Host | None = None, *
     global _registered
     with _registering:
         if _registered is None or _registered._closed:
-            made = MetricsCollector(config if config is not None else _config_of(fields), host, ends_with_process=True)
+            made = MetricsCollector(fields if config is None else config, host, ends_with_process=True)
             made.start()
             _registered = made
         return _registered
-
-
-def _config_of(fields: dict[str, Any]) -> MetricsConfig:
-    known = {name: value for name, value in fields.items() if name in MetricsConfig.__slots__ and name != "sources"}
-    for name in fields.keys() - known.keys():
-        notice(f"register: unknown field {shown(name)}; known ones: {', '.join(MetricsConfig.__slots__[:-1])}")
-    with contextlib.suppress(TypeError):
-        return MetricsConfig(**known)
-    return MetricsConfig()
 
 
 def plugin(config: MetricsConfig | Mapping[str, Any] | None = None) -> MetricsCollector:
@@ -419,6 +428,4 @@ def plugin(config: MetricsConfig | Mapping[str, Any] | None = None) -> MetricsCo
     Args:
         config: a `MetricsConfig`, its fields as a mapping, or None.
     """
-    if isinstance(config, Mapping):
-        return register(**config)
     return register(config)

@@ -264,6 +264,19 @@ class MetricsConfig:
         return {**plain, "home": str(self.home), "export_format": [f.value for f in self.export_format]}
 
 
+def usable(config: Any) -> MetricsConfig:
+    """The configuration that a host gave: one, its fields as a mapping, or None. Else, with a notice, the usual one."""
+    if isinstance(config, MetricsConfig):
+        return config
+    if config is not None and not isinstance(config, Mapping):
+        notice(f"configuration: {shown(config)} will not do; it must be a MetricsConfig or a mapping of its fields")
+    fields = dict(config) if isinstance(config, Mapping) else {}
+    known = {name: value for name, value in fields.items() if name in _READ}
+    for name in fields.keys() - known.keys():
+        notice(f"configuration: unknown field {shown(name)}; known ones: {', '.join(_READ)}")
+    return MetricsConfig(**known)
+
+
 def _home() -> Path:
     try:
         return journal.home({**os.environ, "RALPH_OTEL_HOME": ""})  # that has been asked

@@ -347,7 +347,7 @@ class HistogramObserved(Event):
 
     type: ClassVar[str] = "histogram.observed"
     name: str = _need(TEXT, "The histogram's name, without the prefix.")
-    value: float = _need(NUMBER, "The observed value; seconds, unless you mean otherwise.")
+    value: float = _need(AMOUNT, "The observed value; seconds, unless you mean otherwise.")
     labels: Labels | None = _may(LABELS, "Label names and values.")
 
 

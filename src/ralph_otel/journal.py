@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ralph_otel.events import Line, problem_with, shown
+from ralph_otel.notices import notice
 
 MAX_LINE = 8 * 1024 * 1024
 """The longest line that is read, in bytes; a longer one is skipped and counted."""
 _CHUNK = 1 << 20
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 class BadLine(ValueError):
@@ -43,6 +46,15 @@ def runs_folder(base: Path) -> Path:
 def new_run_id() -> str:
     """A fresh run id: the UTC time and six random digits, so that ids sort by age and make good file names."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.urandom(3).hex()
+
+
+def usable_run_id(run_id: object, instead: str) -> str:
+    """A run id that somebody has chosen, if it can be a file's name; else, with a notice, another one."""
+    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
+        return run_id
+    what = "1 to 128 letters, digits, '-', '_' or '.', the first of them a letter or digit"
+    notice(f"run id: {shown(run_id)} will not do; it must be {what}; {instead} is taken")
+    return instead
 
 
 def create_folder(folder: Path) -> None:
@@ -142,7 +154,18 @@ def _refuse() -> int:
     raise TypeError
 
 
-_ENCODE = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+def _encoder() -> Callable[[Line], str]:
+    """JSON without spaces. The C encoder behind `JSONEncoder` is made once; `encode` would make one for every line."""
+    plain = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        encode = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+    except TypeError:  # another Python: there is none, or it wants other arguments
+        return plain.encode
+    return lambda line: "".join(encode(line, 0))
+
+
+_ENCODE = _encoder()
 
 
 class Follower:
@@ -195,6 +218,14 @@ class Follower:
             self._skipping, rest = True, b""
         self._rest = rest
         return whole
+
+    @property
+    def size(self) -> int:
+        """How long the file is now, in bytes; 0 where there is none."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
 
     @property
     def at_end(self) -> bool:

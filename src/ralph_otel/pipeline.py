@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from opentelemetry._logs import LoggerProvider as APILoggerProvider
 from opentelemetry.metrics import Meter
@@ -98,6 +98,7 @@ class Pipeline:
         self._sampler = _sampler(config, runner_pid) if export else None
         self._provider: MeterProvider | None = None
         self._reader: SnapshotReader | None = None
+        self._files: list[TextIO] = []
         self._make_metrics()
         self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
         self._tracer_provider: TracerProvider | None = None
@@ -146,7 +147,7 @@ class Pipeline:
     def tick(self, metrics: LoopMetrics) -> None:
         """A collection interval has passed: write the files that are rewritten each time."""
         textfile = self._config.target(Format.PROMETHEUS)
-        if self._wants(Format.PROMETHEUS) and textfile is not None and _address(textfile) is None:
+        if self._wants(Format.PROMETHEUS) and textfile is not None and _is_textfile(textfile):
             _guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
         if self._wants(Format.JSON):
             target = self._config.target(Format.JSON)
@@ -163,6 +164,7 @@ class Pipeline:
         old = self._provider
         if old is not None:
             self._make_metrics()
+            self._metrics.go_on(self._runs())
             together([old.shutdown], 1.0)
 
     def flush(self, timeout: float) -> None:
@@ -181,6 +183,8 @@ class Pipeline:
         if self._server is not None:
             calls.append(self._close_server)
         together(calls, timeout)
+        for file in self._files:
+            file.close()
 
     def _close_server(self) -> None:
         from ralph_otel.exporters.prometheus import remove_target
@@ -248,8 +252,9 @@ class Pipeline:
         from ralph_otel.exporters.console import ConsoleExporter
 
         target = self._config.target(Format.CONSOLE)
-        stream = sys.stderr if target is None else open(_private(target), "a", encoding="utf-8")  # noqa: PTH123, SIM115
-        readers.append(self._periodic(ConsoleExporter(stream)))
+        if target is not None:
+            self._files.append(open(_private(target), "a", encoding="utf-8"))  # noqa: PTH123, SIM115 — until the end
+        readers.append(self._periodic(ConsoleExporter(self._files[-1] if target is not None else None)))
 
     def _add_statsd(self, readers: list[MetricReader]) -> None:
         from ralph_otel.exporters.statsd import StatsdExporter
@@ -262,6 +267,10 @@ class Pipeline:
         target = self._config.target(Format.PROMETHEUS)
         address = ("127.0.0.1", 9464) if target is None else _address(target)
         if address is None:
+            if not _is_textfile(str(target)):
+                notice(
+                    f"prometheus: the target {shown(target)} will not do; it must be HOST:PORT or a file's path, *.prom"
+                )
             return None
         try:
             host, port = address
@@ -362,7 +371,7 @@ def _resource(config: MetricsConfig, instance_id: str) -> Resource:
         "telemetry.distro.name": "ralph-otel",
         "telemetry.distro.version": __version__,
     }
-    if config.sources["service_name"] != "default" or "service.name" not in os.environ.get(
+    if config.sources["service_name"] != "default" or "service.name=" not in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""
     ):
         attributes["service.name"] = config.service_name
@@ -385,6 +394,11 @@ def _address(target: str) -> tuple[str, int] | None:
     if not host or not port.isdecimal() or "/" in target or int(port) > 65535:
         return None
     return host.strip("[]"), int(port)
+
+
+def _is_textfile(target: str) -> bool:
+    """Whether a target is a file for node_exporter, which reads those that end so."""
+    return target.endswith(".prom")
 
 
 def _private(target: str) -> Path:

@@ -53,8 +53,7 @@ class Span:
         self.span_id = tracecontext.new_span_id()
         self.open = False
         self._started = 0.0
-        self._token: Token[Span | None] | None = None
-        self._detach: Callable[[], None] | None = None
+        self._entered: list[tuple[Token[Span | None], Callable[[], None] | None]] = []
         self._outcome = "success"
         self._error_type: str | None = None
 
@@ -78,21 +77,21 @@ class Span:
 
     def __enter__(self: _Self) -> _Self:
         self.start()
-        self._token = _current.set(self)
-        self._detach = tracecontext.attach(self.context)
+        self._entered.append((_current.set(self), tracecontext.attach(self.context)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and not _went_well(error):
             self.fail(error)
         self.finish()
-        if self._detach is not None:
-            self._detach()
-        if self._token is not None:
+        if self._entered:
+            token, detach = self._entered.pop()
+            if detach is not None:
+                detach()
             try:
-                _current.reset(self._token)
+                _current.reset(token)
             except ValueError:  # left in another task or thread than it was entered in
                 _current.set(self.parent)
 
@@ -291,12 +290,12 @@ class Loop(Span):
         super().finish()
 
     def fail(self, error: str | BaseException) -> None:
-        """Say that an error ends the loop (a KeyboardInterrupt: that its user does)."""
+        """Say that an error ends the loop; what cancels it (Ctrl-C, say) counts as its user's will."""
         super().fail(error)
         if self._error_type:
             self.emit(events.ErrorRaised(self._error_type))
         if self._stop_reason is None:
-            self._stop_reason = "user_signal" if isinstance(error, KeyboardInterrupt) else "error"
+            self._stop_reason = "user_signal" if self._outcome == "cancelled" else "error"
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -366,8 +365,10 @@ class Loop(Span):
         if parent_span_id is not None:
             line["parent_span_id"] = parent_span_id
         for name, value in vars(event).items():
+            if type(value) is str:
+                value = value[:MAX_TEXT] or None  # an empty text says nothing
             if value is not None:
-                line[name] = value[:MAX_TEXT] if type(value) is str and len(value) > MAX_TEXT else value
+                line[name] = value
         self._sink(line)
 
 
@@ -380,7 +381,8 @@ class Session(Span):
 
     def iteration(self, number: int | None = None) -> Iteration:
         """The next turn of the loop, or the one with that number, in this session."""
-        return Iteration(self.loop, self, number)
+        self.loop._continue_trace()
+        return Iteration(self.loop, self if self.trace_id == self.loop.trace_id else self.loop, number)
 
     def _started_event(self) -> Event:
         return events.SessionStarted(self.session)
@@ -465,6 +467,11 @@ def _new_trace() -> TraceContext:
     trace_id = tracecontext.new_trace_id()
     flags = tracecontext.SAMPLED if tracecontext.sampled_at_root(trace_id, os.environ) else 0
     return TraceContext(trace_id, "0" * 16, flags)
+
+
+def _went_well(error: BaseException) -> bool:
+    """Whether it only ends the program, as `sys.exit()` does."""
+    return isinstance(error, SystemExit) and error.code in (None, 0)
 
 
 def _judge(error: str | BaseException) -> tuple[str, str]:

@@ -32,10 +32,14 @@ _POLL = 0.5
 """Seconds between two looks for lines that other processes wrote."""
 _LINGER = 0.05
 """Seconds that the first event of a batch waits for company: instruments are called once a batch."""
-_CHUNK = 1 << 20
-"""Bytes of a journal that are read at once."""
-_TURN = 0.002
-"""Seconds of work after which the host's threads get their chance at the interpreter."""
+_BATCH = 32 * 1024
+"""Bytes of a journal that are worked off at a time: some milliseconds' work."""
+_BATCH_LINES = 128
+"""The same for what waits in the queue."""
+_PAUSE = 0.0001
+"""Seconds between two batches."""
+_HEAD_START = 0.005
+"""Seconds that whoever starts the thread goes first: its imports hold the interpreter for milliseconds at a time."""
 _MAX_FOLLOWED = 256
 """Journals followed at once; beyond, those of ended runs are let go."""
 
@@ -94,6 +98,7 @@ class Recorder:
         self._recovery: ModuleType | None = None
         self._followers: dict[Path, Follower] = {}
         self._recorded: dict[Path, int] = {}
+        self._ended: dict[Path, int] = {}  # how far those have been read that are not followed any more
         self._families: list[tuple[Path, str]] = []
         self._queue: deque[Line] = deque()
         self._pipeline: Pipeline | None = None
@@ -105,7 +110,7 @@ class Recorder:
         self._served = threading.Condition()
         self._asked = self._answered = 0
         self._commands: deque[tuple[int, Callable[[], None]]] = deque()
-        self._stopping = False
+        self._stopping = self._abandoned = False
         self._next_tick = time.monotonic() + config.collection_interval
 
     # -- from any thread -----------------------------------------------------------------------------------------------
@@ -119,7 +124,8 @@ class Recorder:
                 were, but no spans and log records once more.
         """
         self._recorded.setdefault(path, recorded)
-        self._followers.setdefault(path, Follower(path))
+        if path not in self._followers:
+            self._followers[path] = Follower(path, self._ended.pop(path, 0))
 
     def follow_runs(self, folder: Path, prefix: str) -> None:
         """Record `<prefix>.jsonl`, and `<prefix>-2.jsonl` and so on as they appear."""
@@ -166,9 +172,9 @@ class Recorder:
             return False
         deadline = time.monotonic() + timeout
         with self._served:
-            self._asked += 1
-            ticket = self._asked
+            ticket = self._asked + 1
             self._commands.append((ticket, command))
+            self._asked = ticket  # in this order: the recorder's thread looks at both without the lock
             self._hurry.set()
             self._wake.set()
             while self._answered < ticket and thread.is_alive():
@@ -176,7 +182,7 @@ class Recorder:
                     time.monotonic() >= deadline
                 ):
                     return False
-        return True
+            return self._answered >= ticket
 
     def stop(self, timeout: float) -> bool:
         """Record what is left, send what waits, and end, within `timeout` seconds.
@@ -196,6 +202,13 @@ class Recorder:
             return False
         if self._pipeline is not None:
             self._pipeline.shutdown(max(0.1, deadline - time.monotonic()))
+        return True
+
+    def abandon(self) -> bool:
+        """End without a wait, where nothing has been set up yet: whether it is so."""
+        if self._ready.is_set():
+            return False
+        self._abandoned = True
         return True
 
     def wait_ready(self, timeout: float) -> bool:
@@ -220,7 +233,12 @@ class Recorder:
     # -- on its own thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        time.sleep(_HEAD_START)
         self._set_up()
+        if self._abandoned:
+            if self._pipeline is not None:
+                self._pipeline.shutdown(1.0)
+            return
         while True:
             self._wake.wait(self._pause())
             if not self._stopping and not self._hurry.is_set() and self._wake.is_set():
@@ -233,6 +251,8 @@ class Recorder:
             self._answer(asked)
             if stopping:
                 self._tick()
+                for follower in self._followers.values():
+                    follower.close()
                 return
             if self._recover and not self._hurry.is_set():
                 self._recover = False
@@ -246,9 +266,16 @@ class Recorder:
             from ralph_otel.pipeline import Pipeline
 
             self._recovery = recovery
-            self._pipeline = Pipeline(
-                self._config, self._instance_id, self.running, self.health, self._runner_pid, self._export, self._host
-            )
+            if not self._abandoned:
+                self._pipeline = Pipeline(
+                    self._config,
+                    self._instance_id,
+                    self.running,
+                    self.health,
+                    self._runner_pid,
+                    self._export,
+                    self._host,
+                )
         except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
             notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
         self._ready.set()
@@ -272,24 +299,24 @@ class Recorder:
         return max(0.0, min(_POLL, self._next_tick - time.monotonic()))
 
     def _round(self) -> None:
-        """Record everything there is."""
+        """Record everything there is; between two batches the host's threads get their chance at the interpreter."""
         self._find_runs()
-        turn_ends = time.monotonic() + _TURN
-        for line, live in self._lines():
-            try:
+        for number, (lines, live) in enumerate(self._batches()):
+            if number and not self._stopping:
+                time.sleep(_PAUSE)
+            for line in lines:
                 self._record(line, live)
-            except Exception as error:  # noqa: BLE001 — one line must not cost the others
-                notice(f"recorder: {line['type']}: {type(error).__name__}: {error}; please report this")
-            if time.monotonic() > turn_ends and not self._stopping:
-                time.sleep(0.0001)
-                turn_ends = time.monotonic() + _TURN
-        if self._pipeline is not None:
-            self._pipeline.end_batch()
+            try:
+                if self._pipeline is not None:
+                    self._pipeline.end_batch()
+            except Exception as error:  # noqa: BLE001 — one batch must not cost the others
+                notice(f"recorder: {type(error).__name__}: {error}; please report this")
 
     def _find_runs(self) -> None:
         for folder, prefix in self._families:
             for path in sorted(folder.glob(f"{prefix}*.jsonl")):
-                if path.stem == prefix or path.stem.removeprefix(f"{prefix}-").isdecimal():
+                number = path.stem.removeprefix(f"{prefix}-")
+                if (number == prefix or number.isdecimal()) and path not in self._ended:
                     self.follow(path)
         if len(self._followers) > _MAX_FOLLOWED:
             self._let_go()
@@ -298,50 +325,59 @@ class Recorder:
         """Stop following the journals of runs that have ended and are read to their end."""
         for path, follower in list(self._followers.items())[: -_MAX_FOLLOWED // 2]:
             state = self.states.by_run.get(path.stem)
-            if (state is None or not state.active) and not follower.torn:
+            ended = state is None or not state.active
+            if ended and follower.offset >= follower.size and not follower.torn:
                 follower.close()
+                self._ended[path] = follower.offset
                 del self._followers[path]
                 self._recorded.pop(path, None)
 
-    def _lines(self) -> Iterator[tuple[Line, bool]]:
-        """What is new, each line with whether it happens now."""
-        for follower in list(self._followers.values()):
-            yield from self._lines_of(follower)
-        while self._queue:
-            if (line := self._decoded(encode(self._queue.popleft()))) is not None:
-                yield line, True
+    def _batches(self) -> Iterator[tuple[list[Line], bool]]:
+        """What is new, some lines at a time, with whether they happen now.
 
-    def _lines_of(self, follower: Follower) -> Iterator[tuple[Line, bool]]:
-        recorded = self._recorded.get(follower.path, 0)
+        What comes meanwhile is left for the next round, or a busy loop would keep a reading waiting for ever.
+        """
+        waiting = len(self._queue)
+        for follower in list(self._followers.values()):
+            yield from self._batches_of(follower)
+        for start in range(0, waiting, _BATCH_LINES):
+            lines = [encode(self._queue.popleft()) for _ in range(min(waiting - start, _BATCH_LINES))]
+            yield self._decoded(lines), True
+
+    def _batches_of(self, follower: Follower) -> Iterator[tuple[list[Line], bool]]:
+        recorded, end = self._recorded.get(follower.path, 0), follower.size
         while True:
             oversized, live = follower.oversized, follower.offset >= recorded
             try:
-                raws = follower.read() if live else follower.read(min(_CHUNK, recorded - follower.offset))
+                raws = follower.read(_BATCH if live else min(_BATCH, recorded - follower.offset))
             except OSError as error:
                 notice(f"cannot read {follower.path}: {error.strerror}")
                 return
             self.bad_lines += follower.oversized - oversized
-            for raw in raws:
-                if (line := self._decoded(raw)) is not None:
-                    yield line, live
-            if not raws and follower.at_end:
+            if raws:
+                yield self._decoded(raws), live
+            if follower.at_end or follower.offset >= end:
                 return
 
-    def _decoded(self, raw: bytes) -> Line | None:
-        if not raw or raw.isspace():
-            return None
-        try:
-            return decode(raw)
-        except BadLine as error:
-            self.bad_lines += 1
-            notice(f"a line of the journal is skipped: {error}")
-            return None
+    def _decoded(self, raws: list[bytes]) -> list[Line]:
+        lines = []
+        for raw in raws:
+            try:
+                if raw and not raw.isspace():
+                    lines.append(decode(raw))
+            except BadLine as error:
+                self.bad_lines += 1
+                notice(f"a line of the journal is skipped: {error}")
+        return lines
 
     def _record(self, line: Line, live: bool) -> None:
         self.events += 1
-        state = self.states.apply(line)
-        if state is not None and self._pipeline is not None:
-            self._pipeline.record(line, state, live)
+        try:
+            state = self.states.apply(line)
+            if state is not None and self._pipeline is not None:
+                self._pipeline.record(line, state, live)
+        except Exception as error:  # noqa: BLE001 — one line must not cost the others
+            notice(f"recorder: {line['type']}: {type(error).__name__}: {error}; please report this")
 
     def _answer(self, asked: int) -> None:
         while self._commands and self._commands[0][0] <= asked:
@@ -356,10 +392,13 @@ class Recorder:
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + self._config.collection_interval
         metrics = self.metrics()
-        if self._pipeline is not None:
-            self._pipeline.tick(metrics)
-        if self._on_tick is not None:
-            self._on_tick(metrics)
+        try:
+            if self._pipeline is not None:
+                self._pipeline.tick(metrics)
+            if self._on_tick is not None:
+                self._on_tick(metrics)
+        except Exception as error:  # noqa: BLE001 — the next one may succeed
+            notice(f"recorder: {type(error).__name__}: {error}; please report this")
 
     def metrics(self) -> LoopMetrics:
         """The aggregate over all runs, now. Belongs to the recorder's thread: use `call`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,16 +28,18 @@ def journals(home: Path) -> list[Path]:
         return []
 
 
-def _age(path: Path) -> tuple[str, float]:
-    """Run ids begin with their time; of two in the same second, and of foreign names, the file that is older."""
+def _age(path: Path) -> tuple[str, int, str]:
+    """Run ids begin with their time; of the same second, the one written last is the newest, else the higher number."""
     try:
-        return path.stem[:16], path.stat().st_mtime
+        return path.stem[:16], path.stat().st_mtime_ns, path.stem
     except OSError:
-        return path.stem[:16], 0.0
+        return path.stem[:16], 0, path.stem
 
 
 def find(run: str, home: Path) -> Path:
-    """The journal that is meant: a run id, an unambiguous beginning of one, `latest`, or a file's path.
+    """The journal that is meant: a run id, an unambiguous part of one, `latest`, or a file's path.
+
+    A part is the beginning of an id, or of what follows a dash in it: of `20261101T000000Z-bce148` also `bce148`.
 
     Raises:
         RunError: there is none, or several; the text names them.
@@ -52,14 +54,25 @@ def find(run: str, home: Path) -> Path:
         if not known:
             raise RunError(f"no run in {runs_folder(home)}; RALPH_OTEL_HOME says where else to look")
         return known[-1]
-    exact = [path for path in known if path.stem == run]
-    found = exact or [path for path in known if run and path.stem.startswith(run)]
+    found = matching(run, known)
     if len(found) == 1:
         return found[0]
     if found:
         several = ", ".join(path.stem for path in found[:5]) + (" …" if len(found) > 5 else "")
         raise RunError(f"{run!r} may be any of {len(found)} runs ({several}); type more of the id")
     raise RunError(f"no run {run!r} in {runs_folder(home)}; `ralph-otel runs` lists the runs there are")
+
+
+def matching(part: str, known: Sequence[Path]) -> list[Path]:
+    """The journals that a part of a run id may mean: those it fits best."""
+    fits: tuple[Callable[[str], bool], ...] = (
+        lambda run_id: run_id == part,
+        lambda run_id: run_id.startswith(part),
+        lambda run_id: run_id.endswith(f"-{part}"),
+        lambda run_id: f"-{part}" in run_id,
+    )
+    found = ([path for path in known if fit(path.stem)] for fit in fits if part)
+    return next(filter(None, found), [])
 
 
 @dataclass

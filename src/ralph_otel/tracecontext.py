@@ -130,10 +130,18 @@ def attach(context: TraceContext) -> Callable[[], None] | None:
         ids = trace.SpanContext(
             int(context.trace_id, 16), int(context.span_id, 16), False, trace.TraceFlags(context.flags)
         )
-        token = current.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids)))
+        before = current.get_current()
+        ours = trace.set_span_in_context(trace.NonRecordingSpan(ids))
+        current.attach(ours)
     except Exception:  # noqa: BLE001 — half imported: then there is nothing to nest
         return None
-    return lambda: current.detach(token)
+
+    def undo() -> None:
+        # Not by detach(): in another thread or task than this one it fails, with a traceback in the host's log.
+        if current.get_current() is ours:
+            current.attach(before)
+
+    return undo
 
 
 def host_name() -> str | None:

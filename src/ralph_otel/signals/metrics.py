@@ -1,7 +1,8 @@
 """From events to OpenTelemetry instruments, as the catalog says.
 
-What adds up (counters) is gathered while a batch of events is worked off and goes to the instruments once, in `flush`:
-an instrument call costs more than all the rest of an event. Values of histograms go there at once.
+An instrument call costs more than all the rest of an event. So what adds up (counters) is gathered while a batch of
+events is worked off, and of what has a last value (gauges, and what follows a run's state) only a batch's last event
+is looked at; both go to the instruments in `flush`. Values of histograms go there at once.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from ralph_otel.state import GENERIC_COUNTERS, GENERIC_GAUGES, RunState
 
 MAX_GENERIC = 500
 """Names that the generic operations may make; measurements of further ones are refused, counted and said."""
+MAX_NAME = 255
+"""Characters of an instrument's name, prefix included: OpenTelemetry's own limit."""
 MAX_SERIES = 2000
 """Sets of attributes of one gauge; what comes beyond goes into one overflow series, as in the SDK."""
 MAX_LABELS = 20
 """Labels of one generic measurement; further ones are left out."""
 UNKNOWN = "unknown"
 
-_Key = tuple[Any, ...]
+_Key = tuple[Callable[..., None], tuple[str, ...], tuple[str | None, ...]]
+"""A series: the instrument's call, the names of the attributes, their values."""
 _COMMON = (LOOP_NAME.name, RUNNER.name)
 _UNITS = re.compile(r"_(total|seconds|percent|ratio|usd)$", re.IGNORECASE)
 
@@ -81,9 +85,14 @@ class MetricSignals:
         self._prefix = prefix
         self._buckets = list(buckets)
         self._histograms = histograms
-        self._streams: dict[str, list[_Stream]] = {}
+        self._every: dict[str, list[_Stream]] = {}
+        """By event type, the streams that take every event."""
+        self._lasting: dict[str, list[_Stream]] = {}
+        """By event type, the streams that take the last event of a batch."""
+        self._last: dict[tuple[str, str, str | None], tuple[Line, RunState]] = {}
+        """By event type, run, and name of a generic measurement: the last event."""
         self._added: dict[_Key, tuple[float, Line, RunState]] = {}
-        self._reported: dict[_Key, float] = {}
+        self._reported: dict[tuple[str, _Key], float] = {}
         self._generic: dict[str, tuple[Kind, Callable[..., None]] | None] = {}
         self.refused = 0
         """Generic measurements that were not recorded."""
@@ -96,7 +105,8 @@ class MetricSignals:
         for feed in metric.feeds:
             names, values = tuple(feed.attributes), tuple(feed.attributes.values())
             stream = _Stream(feed, record, metric.kind, metric.follows, (*_COMMON, *names), values)
-            self._streams.setdefault(feed.event, []).append(stream)
+            streams = self._lasting if metric.follows or metric.kind is Kind.GAUGE else self._every
+            streams.setdefault(feed.event, []).append(stream)
 
     def _instrument(self, kind: Kind, name: str, metric: Metric) -> Callable[..., None]:
         meter, unit, description = self._meter, metric.unit, metric.description
@@ -113,46 +123,62 @@ class MetricSignals:
 
     def record(self, line: Line, state: RunState) -> None:
         """Take in a completed line, and its run's state after it."""
-        for stream in self._streams.get(line["type"], ()):
-            value = stream.feed.value(line, state)
-            if value is None:
-                continue
-            key: _Key = (stream.record, stream.names, state.name or UNKNOWN, state.runner or UNKNOWN)
-            if stream.values:
-                key += tuple([value_of(line) for value_of in stream.values])
-            if stream.kind is Kind.HISTOGRAM:
-                stream.record(value, _attributes(key), context_of(line, state))
-            elif stream.kind is Kind.GAUGE:
-                stream.record(value, _attributes(key))
-            else:
-                self._count(key, value, line, state, stream.follows)
-        if line["type"] in _GENERIC:
-            self._record_generic(line, state)
-
-    def _count(self, key: _Key, value: float, line: Line, state: RunState, follows: bool) -> None:
-        """Add to a counter; for one that follows the run's state: what has changed since the last time."""
-        if follows:
-            place = (state.run_id, key)
-            before = self._reported.get(place)
-            self._reported[place] = value
-            if before == value:
+        type_, name = line["type"], None
+        if type_ in _GENERIC:
+            kind, known = _GENERIC[type_]
+            name = line["name"]
+            if name not in known or line.get("labels"):  # not one of the catalog's own
+                self._record_generic(kind, line, state)
                 return
-            value -= before or 0
-        gathered = self._added.get(key)
-        self._added[key] = (value + gathered[0] if gathered else value, line, state)
+        for stream in self._every.get(type_, ()):
+            self._feed(stream, line, state)
+        if type_ in self._lasting:
+            self._last.pop((type_, state.run_id, name), None)  # so that they stand in the order of the last ones
+            self._last[type_, state.run_id, name] = (line, state)
 
     def flush(self) -> None:
-        """Hand what was gathered to the instruments."""
+        """A batch has ended: hand what was gathered to the instruments."""
+        last, self._last = self._last, {}
+        for (type_, _, _), (line, state) in last.items():
+            for stream in self._lasting[type_]:
+                self._feed(stream, line, state)
         added, self._added = self._added, {}
         for key, (value, line, state) in added.items():
             key[0](value, _attributes(key), context_of(line, state))
 
+    def go_on(self, states: Iterable[RunState]) -> None:
+        """Show what is going on in runs that began before these instruments."""
+        for state in states:
+            for stream in self._lasting["loop.stopped"]:
+                self._feed(stream, {}, state)
+        self.flush()
+
+    def _feed(self, stream: _Stream, line: Line, state: RunState) -> None:
+        value = stream.feed.value(line, state)
+        if value is None:
+            return
+        values = (state.name or UNKNOWN, state.runner or UNKNOWN, *[value_of(line) for value_of in stream.values])
+        key = (stream.record, stream.names, values)
+        if stream.follows:  # what counts is how much it has changed since the last time
+            before = self._reported.get((state.run_id, key))
+            self._reported[state.run_id, key] = value
+            if before == value:
+                return
+            value -= before or 0
+        self._measure(stream.kind, key, value, line, state)
+
+    def _measure(self, kind: Kind, key: _Key, value: float, line: Line, state: RunState) -> None:
+        if kind is Kind.HISTOGRAM:
+            key[0](value, _attributes(key), context_of(line, state))
+        elif kind is Kind.GAUGE:
+            key[0](value, _attributes(key))
+        else:
+            gathered = self._added.get(key)
+            self._added[key] = (value + gathered[0] if gathered else value, line, state)
+
     # -- the generic operations ----------------------------------------------------------------------------------------
 
-    def _record_generic(self, line: Line, state: RunState) -> None:
-        kind, known = _GENERIC[line["type"]]
-        if line["name"] in known and not line.get("labels"):
-            return  # one of the catalog's own: its feeds have taken it
+    def _record_generic(self, kind: Kind, line: Line, state: RunState) -> None:
         if kind is Kind.HISTOGRAM and not self._histograms:
             return
         record = self._generic_instrument(kind, line["name"])
@@ -162,13 +188,8 @@ class MetricSignals:
         labels = list((line.get("labels") or {}).items())[:MAX_LABELS]
         names = tuple(str(name)[:256] for name, _ in labels)
         values = tuple(_label(value) for _, value in labels)
-        key = (record, (*_COMMON, *names), state.name or UNKNOWN, state.runner or UNKNOWN, *values)
-        if kind is Kind.HISTOGRAM:
-            record(line["value"], _attributes(key), context_of(line, state))
-        elif kind is Kind.GAUGE:
-            record(line["value"], _attributes(key))
-        else:
-            self._count(key, line["value"], line, state, follows=False)
+        key = (record, (*_COMMON, *names), (state.name or UNKNOWN, state.runner or UNKNOWN, *values))
+        self._measure(kind, key, line["value"], line, state)
 
     def _generic_instrument(self, kind: Kind, name: str) -> Callable[..., None] | None:
         plain = re.sub(r"[^A-Za-z0-9_]+", "_", name)
@@ -186,8 +207,9 @@ class MetricSignals:
         return record
 
     def _problem_with(self, plain: str, kind: Kind) -> str | None:
-        if not plain or len(plain) > 200:
-            return "a name must be 1 to 200 letters, digits and '_'"
+        room = MAX_NAME - len(self._prefix) - 1
+        if not 0 < len(plain) <= room:
+            return f"a name must be 1 to {room} letters, digits and '_'"
         if _UNITS.sub("", plain) in _CATALOG_NAMES or plain in _CATALOG_NAMES:
             return "that metric is made from the loop's events; choose another name"
         if made := self._generic.get(plain):
@@ -211,7 +233,7 @@ def common_attributes(state: RunState) -> dict[str, str]:
 
 
 def _attributes(key: _Key) -> dict[str, str]:
-    return {name: value for name, value in zip(key[1], key[2:], strict=True) if value is not None}
+    return {name: value for name, value in zip(key[1], key[2], strict=True) if value is not None}
 
 
 def _label(value: Any) -> str:

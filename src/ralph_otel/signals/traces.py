@@ -158,7 +158,7 @@ class TraceSignals:
         if root is not None:
             root.attributes[ITERATIONS.name] = state.total_iterations
             self._export(root, line["ts"])
-        begun = {**(root.line if root is not None else {"name": state.name}), **line}
+        begun = {"name": state.name, **(root.line if root is not None else {}), **line, "parent_span_id": None}
         span = _Open(_LOOP, begun, run.sampled)
         _note(span, _LOOP, begun)
         previous = (line["previous_trace_id"], line["previous_span_id"])
@@ -193,7 +193,7 @@ class TraceSignals:
         if not line.get("parent_span_id"):  # the line names the span it is in, not one of its own
             own = hashlib.blake2b(f"{key} {line['type']} {line['ts']}".encode(), digest_size=8).hexdigest()
             line = {**line, "span_id": own, "parent_span_id": key[1]}
-        began = line["ts"] - round((line.get("duration") or 0) * 1e9)
+        began = line["ts"] - round(min(line.get("duration") or 0, line["ts"] / 1e9) * 1e9)
         earliest = around.line["ts"] if around is not None else 0
         span = _Open(row, {**line, "ts": max(began, earliest)}, run.sampled)
         _note(span, row, line)

@@ -1,0 +1,65 @@
+"""Every test has a machine of its own: no variables from outside, a home folder that goes away, nothing said yet."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ralph_otel import notices
+
+if TYPE_CHECKING:
+    from support.receiver import Received
+
+_FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of `RALPH_OTEL_HOME`, in the test's temporary folder. A registered collector ends with the test."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "ralph-otel"
+    monkeypatch.setenv("RALPH_OTEL_HOME", str(folder))
+    monkeypatch.setattr(notices, "_said", set())
+    yield folder
+    _end_registered()
+
+
+def _end_registered() -> None:
+    module = sys.modules.get("ralph_otel.collector")
+    registered = getattr(module, "_registered", None)
+    if registered is not None:
+        registered.shutdown()
+        module.__dict__["_registered"] = None
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What ralph-otel has said to a person in this test, one line each."""
+    lines: list[str] = []
+    monkeypatch.setattr(notices.logger, "warning", lambda text, *arguments: lines.append(text % arguments))
+    return lines
+
+
+@pytest.fixture
+def receiver() -> Iterator[Received]:
+    """A receiver of OTLP by HTTP: set OTEL_EXPORTER_OTLP_ENDPOINT to its `url`."""
+    from support.receiver import HttpReceiver
+
+    with HttpReceiver() as received:
+        yield received
+
+
+@pytest.fixture
+def grpc_receiver() -> Iterator[Received]:
+    """A receiver of OTLP by gRPC."""
+    from support.receiver import GrpcReceiver
+
+    with GrpcReceiver() as received:
+        yield received

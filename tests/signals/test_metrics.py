@@ -1,0 +1,480 @@
+"""The instruments: every row of the catalog gets the right value, type and attributes from a hand-written journal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.metrics.export import Gauge, Histogram, HistogramDataPoint, Sum
+from prometheus_client.parser import text_string_to_metric_families
+
+from ralph_otel.catalog import BY_NAME, DURATION_BUCKETS, HEALTH, METRICS, PERCENT_BUCKETS, Kind, Metric
+from ralph_otel.events import Line
+from ralph_otel.exporters.prometheus import render
+from ralph_otel.signals.metrics import MAX_GENERIC, MAX_LABELS, MAX_SERIES, observe_age, observe_health
+from support.figures import Figures, Series, series_of
+from support.strategies import valid_line
+from support.tape import TRACE, Tape, at
+
+COMMON = (("ralph.loop.name", "fix"), ("ralph.runner", "r"))
+SPAN = "b7ad6b7169203331"
+
+
+def script() -> list[Line]:
+    """A loop that goes on, with something of everything, and another of the same name that has stopped."""
+    tape = Tape("fix", runner="r")
+    tape.add(1, "session.started", session="a").add(2, "iteration.started", iteration=1, span=SPAN)
+    tape.add(2, "agent.started", agent="claude", model="m")
+    tape.add(5, "agent.finished", agent="claude", turns=4, exit_code=0)
+    tape.add(
+        5, "usage.measured", model="m", input_tokens=10, output_tokens=300, cache_read_tokens=20_000,
+        cache_creation_tokens=50, cost_usd=0.25,
+    )  # fmt: skip
+    tape.add(5, "usage.measured", model="n", output_tokens=7, cost_usd=0.5, cost_source="estimated")
+    tape.add(5, "usage.measured", model="m", output_tokens=1, input_tokens=0, cost_usd=0)
+    tape.add(6, "context.measured", percent=40.5)
+    tape.add(7, "tests.finished", passed=7, failed=2, skipped=1, duration=1.5)
+    for tool, outcome in (("Bash", "success"), ("Bash", "failure"), ("Edit", "success"), ("Bash", "success")):
+        tape.add(8, "tool.called", tool=tool, outcome=outcome)
+    tape.add(9, "progress.measured", score=0.2, files_changed=3, lines_added=10, lines_removed=4, commits=1)
+    tape.add(10, "iteration.finished", iteration=1, outcome="success", duration=8.0, span=SPAN)
+    tape.add(11, "reboot.started", reason="redline", context_percent=88)
+    tape.add(11.5, "reboot.finished", reason="redline").add(12, "session.ended", session="a")
+    tape.add(13, "session.started", session="b").add(14, "iteration.started", iteration=2)
+    tape.add(15, "error.raised", error_type="RateLimited").add(15, "error.raised", error_type="RateLimited")
+    tape.add(16, "iteration.finished", iteration=2, outcome="timeout", duration=2.0, error_type="timeout")
+    tape.add(17, "tests.finished", passed=9, failed=0, total=12, duration=2.5)
+    tape.add(18, "progress.measured", score=0.0, files_changed=2, lines_added=1)
+    tape.add(18, "progress.measured", score=0.04).add(18, "progress.measured", score=0.08)
+    tape.add(19, "iteration.started", iteration=3)
+    other = Tape("fix", run="run-2", runner="r").add(1, "loop.paused").add(6, "loop.resumed")
+    return [*tape.lines, *other.add(30, "loop.stopped", reason="max_cost").lines]
+
+
+def expect(*series: tuple[Any, dict[str, str]]) -> Series:
+    return {tuple(sorted((*COMMON, *attributes.items()))): value for value, attributes in series}
+
+
+def by_model(model: str, **more: str) -> dict[str, str]:
+    return {"gen_ai.request.model": model, **{name.replace("_", "."): value for name, value in more.items()}}
+
+
+def tokens(kind: str, model: str) -> dict[str, str]:
+    return {"gen_ai.token.type": kind, "gen_ai.request.model": model}
+
+
+SUCCESS, TIMEOUT = {"ralph.outcome": "success"}, {"ralph.outcome": "timeout"}
+CLAUDE = {"gen_ai.agent.name": "claude", "ralph.outcome": "success"}
+BASH = {"gen_ai.tool.name": "Bash"}
+EXPECTED: dict[str, Series] = {
+    "iterations": expect((1, SUCCESS), (1, TIMEOUT)),
+    "iteration_duration": expect(((1, 8.0), SUCCESS), ((1, 2.0), TIMEOUT)),
+    "iterations_with_progress": expect((1, {})),
+    "last_iteration_timestamp": expect((at(16) / 1e9, {})),
+    "active_runs": expect((1, {})),
+    "active_sessions": expect((1, {})),
+    "active_iterations": expect((1, {})),
+    "runs": expect((1, {"ralph.stop.reason": "max_cost"})),
+    "run_duration": expect(((1, 25.0), {"ralph.stop.reason": "max_cost"})),
+    "sessions_created": expect((2, {})),
+    "session_duration": expect(((1, 11.0), {})),
+    "reboots": expect((1, {"ralph.reboot.reason": "redline"})),
+    "reboot_duration": expect(((1, 0.5), {"ralph.reboot.reason": "redline"})),
+    "context_at_reboot": expect(((1, 88), {"ralph.reboot.reason": "redline"})),
+    "context_usage": expect((0.0, {})),
+    "tests": expect(
+        (9, {"ralph.test.status": "passing"}), (0, {"ralph.test.status": "failing"}),
+        (3, {"ralph.test.status": "skipped"}),
+    ),
+    "test_pass_ratio": expect((0.75, {})),
+    "test_runs": expect((1, {"ralph.test.outcome": "passed"}), (1, {"ralph.test.outcome": "failed"})),
+    "test_run_duration": expect(
+        ((1, 2.5), {"ralph.test.outcome": "passed"}), ((1, 1.5), {"ralph.test.outcome": "failed"})
+    ),
+    "test_failure_streak": expect((0, {})),
+    "flaky_tests": expect((0, {})),
+    "no_progress_streak": expect((1, {})),
+    "progress_score": expect((0.08, {})),
+    "progress_velocity": expect((pytest.approx((0.0 + 0.04 + 0.08) / 3 - (0.2 + 0.0 + 0.04) / 3), {})),
+    "files_changed": expect((5, {})),
+    "lines_changed": expect((11, {"ralph.change": "added"}), (4, {"ralph.change": "removed"})),
+    "commits": expect((1, {})),
+    "agent_duration": expect(((1, 3.0), CLAUDE)),
+    "turns": expect((4, CLAUDE)),
+    "tokens": expect(
+        (10, tokens("input", "m")), (301, tokens("output", "m")), (20_000, tokens("cache_read", "m")),
+        (50, tokens("cache_creation", "m")), (7, tokens("output", "n")),
+    ),
+    "cost": expect(
+        (0.25, by_model("m", ralph_cost_source="reported")), (0.5, by_model("n", ralph_cost_source="estimated"))
+    ),
+    "tool_calls": expect(
+        (2, {**BASH, **SUCCESS}), (1, {**BASH, "ralph.outcome": "failure"}),
+        (1, {"gen_ai.tool.name": "Edit", **SUCCESS}),
+    ),
+    "errors": expect((2, {"error.type": "RateLimited"})),
+}  # fmt: skip
+
+
+def test_the_script_has_a_value_for_every_row_of_the_catalog() -> None:
+    assert set(EXPECTED) == {metric.name for metric in METRICS if metric.feeds}
+    assert {metric.name for metric in METRICS if not metric.feeds} == {"iteration_age"}
+
+
+@pytest.fixture(scope="module")
+def played() -> Figures:
+    return Figures().play(script())
+
+
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.feeds], ids=lambda metric: metric.name)
+def test_every_metric_has_the_value_reckoned_by_hand(metric: Metric, played: Figures) -> None:
+    assert played.series(f"ralph_loop.{metric.name}") == EXPECTED[metric.name]
+
+
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.feeds], ids=lambda metric: metric.name)
+def test_every_metric_is_of_its_kind_with_its_unit_and_description(metric: Metric, played: Figures) -> None:
+    found = played.metrics()[metric.full_name()]
+    assert (found.unit, found.description) == (metric.unit, metric.description)
+    kinds = {Kind.COUNTER: Sum, Kind.UPDOWN: Sum, Kind.HISTOGRAM: Histogram, Kind.GAUGE: Gauge}
+    assert type(found.data) is kinds[metric.kind]
+    if isinstance(found.data, Sum):
+        assert found.data.is_monotonic is (metric.kind is Kind.COUNTER)
+    for point in found.data.data_points:
+        attributes = point.attributes or {}
+        assert set(attributes) == {"ralph.loop.name", "ralph.runner", *(each.name for each in metric.attributes)}
+        assert all(type(value) is str for value in attributes.values())
+        if isinstance(point, HistogramDataPoint):
+            assert tuple(point.explicit_bounds) == (metric.buckets or DURATION_BUCKETS)
+        elif metric.unit.startswith("{") and metric.unit != "{score}":
+            assert type(getattr(point, "value", None)) is int
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_it_does_not_matter_where_the_batches_end(batch: int, played: Figures) -> None:
+    metrics = Figures().play(script(), batch).metrics()
+    assert {name: series_of(metric) for name, metric in metrics.items()} == {
+        name: series_of(metric) for name, metric in played.metrics().items()
+    }
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_of_several_loops_of_one_name_a_gauge_shows_what_was_said_last(batch: int) -> None:
+    lines = []
+    for second, run in enumerate("abcb"):
+        tape = Tape("", run=run).add(second, "loop.started", name="fix", runner="r")
+        tape.add(second, "context.measured", percent=second * 10).add(second, "gauge.set", name="depth", value=second)
+        lines += tape.add(second, "tests.finished", passed=second, failed=0).lines
+    figures = Figures().play(lines, batch)
+    assert figures.series("ralph_loop.context_usage") == expect((30, {}))
+    assert figures.series("ralph_loop.depth") == expect((3, {}))
+    assert figures.series("ralph_loop.tests")[expect_key(**{"ralph.test.status": "passing"})] == 3
+
+
+def expect_key(**attributes: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((*COMMON, *attributes.items())))
+
+
+def test_prometheus_shows_the_same_values(played: Figures) -> None:
+    text = render(played.read())[0].decode()
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    common = {"ralph_loop_name": "fix", "ralph_runner": "r"}
+
+    def sample(name: str, **labels: str) -> float:
+        return samples[(name, tuple(sorted({**common, **labels}.items())))]
+
+    assert sample("ralph_loop_iterations_total", ralph_outcome="success") == 1
+    assert sample("ralph_loop_iteration_duration_seconds_bucket", ralph_outcome="success", le="5.0") == 0
+    assert sample("ralph_loop_iteration_duration_seconds_bucket", ralph_outcome="success", le="10.0") == 1
+    assert sample("ralph_loop_iteration_duration_seconds_sum", ralph_outcome="timeout") == 2
+    assert sample("ralph_loop_active_sessions") == 1
+    assert sample("ralph_loop_context_at_reboot_percent_bucket", ralph_reboot_reason="redline", le="80.0") == 0
+    assert sample("ralph_loop_context_at_reboot_percent_bucket", ralph_reboot_reason="redline", le="90.0") == 1
+    assert sample("ralph_loop_tokens_total", gen_ai_token_type="output", gen_ai_request_model="m") == 301
+    assert sample("ralph_loop_cost_USD_total", gen_ai_request_model="n", ralph_cost_source="estimated") == 0.5
+    assert sample("ralph_loop_test_pass_ratio") == 0.75
+
+
+# -- what follows the state -------------------------------------------------------------------------------------------
+
+
+def active(figures: Figures) -> list[Any]:
+    return [
+        next(iter(figures.series(f"ralph_loop.active_{part}").values()), None)
+        for part in ("runs", "sessions", "iterations")
+    ]
+
+
+def test_what_is_active_goes_up_and_down_and_is_none_after_a_crash() -> None:
+    tape, figures = Tape("fix", runner="r"), Figures()
+    tape.add(1, "session.started", session="a").add(1, "session.started", session="b")
+    tape.add(2, "iteration.started", iteration=1).add(2, "iteration.started", iteration=2)
+    assert active(figures.play(tape.lines)) == [1, 2, 2]
+    more = Tape("").add(3, "iteration.finished", iteration=1, outcome="success", duration=1)
+    assert active(figures.play(more.lines)) == [1, 2, 1]
+    assert active(figures.play(Tape("").add(4, "loop.stopped", reason="crashed").lines)) == [0, 0, 0]
+    assert figures.series("ralph_loop.runs") == expect((1, {"ralph.stop.reason": "crashed"}))
+    assert active(figures.play(Tape("").add(5, "loop.stopped", reason="error").lines)) == [0, 0, 0]
+    assert active(figures.play(Tape("fix", runner="r").lines)) == [1, 0, 0]
+
+
+def test_several_loops_of_one_name_add_up() -> None:
+    lines = [
+        line for run in "abc" for line in Tape("fix", run=run, runner="r").add(1, "session.started", session="s").lines
+    ]
+    figures = Figures().play(lines)
+    assert active(figures) == [3, 3, None]
+    figures.play(Tape("", run="b").add(2, "loop.stopped", reason="completed").lines)
+    assert active(figures) == [2, 2, 0]
+
+
+def test_late_progress_counts_once() -> None:
+    tape = Tape("fix", runner="r").iteration(1, 1).add(3, "progress.measured", score=0.5)
+    tape.iteration(5, 2).add(7, "progress.measured", score=0.0)
+    figures = Figures().play(tape.lines, batch=1)
+    assert figures.series("ralph_loop.iterations_with_progress") == expect((1, {}))
+    assert figures.series("ralph_loop.no_progress_streak") == expect((1, {}))
+
+
+def test_a_loop_without_runner_is_of_an_unknown_one() -> None:
+    figures = Figures().play(Tape("fix").iteration(1, 1).lines)
+    [key] = figures.series("ralph_loop.iterations")
+    assert ("ralph.runner", "unknown") in key
+
+
+def test_an_unknown_model_is_left_out() -> None:
+    figures = Figures().play(Tape("fix", runner="r").add(1, "usage.measured", output_tokens=4).lines)
+    assert figures.series("ralph_loop.tokens") == expect((4, {"gen_ai.token.type": "output"}))
+
+
+@given(st.lists(valid_line(runs=2), max_size=30))
+def test_any_valid_lines_can_be_recorded_and_shown(lines: list[Line]) -> None:
+    figures = Figures().play([*Tape().lines, *Tape(run="run-2").lines, *lines])
+    for run in ("run-1", "run-2"):
+        figures.play(Tape("", run=run).add(10**9, "loop.stopped", reason="crashed").lines)
+    text = render(figures.read())[0].decode()
+    list(text_string_to_metric_families(text))
+    if {line["name"] for line in lines if line["type"] == "loop.started"} <= {"tape"}:
+        for part in ("runs", "sessions", "iterations"):
+            assert set(figures.series(f"ralph_loop.active_{part}").values()) <= {0}
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_histograms_there_is_none_and_everything_else_is_there() -> None:
+    lines = [*script(), *Tape("").add(40, "histogram.observed", name="wait", value=1).lines]
+    figures = Figures(histograms=False).play(lines)
+    expected = {f"ralph_loop.{metric.name}" for metric in METRICS if metric.feeds and metric.kind is not Kind.HISTOGRAM}
+    assert set(figures.metrics()) == expected
+    assert figures.signals.refused == 0
+
+
+def test_prefix_and_buckets_are_the_configured_ones_but_percents_keep_theirs() -> None:
+    lines = [*script(), *Tape("").add(40, "histogram.observed", name="wait", value=2).lines]
+    metrics = Figures("my.loop", (0.5, 2.0, 9.0)).play(lines).metrics()
+    assert all(name.startswith("my.loop.") for name in metrics)
+    bounds: dict[str, tuple[float, ...]] = {}
+    for name, metric in metrics.items():
+        for point in metric.data.data_points:
+            if isinstance(point, HistogramDataPoint):
+                bounds[name.removeprefix("my.loop.")] = tuple(point.explicit_bounds)
+    assert bounds.pop("context_at_reboot") == PERCENT_BUCKETS
+    assert set(bounds) == {
+        metric.name for metric in METRICS if metric.unit == "s" and metric.kind is Kind.HISTOGRAM
+    } | {"wait"}
+    assert set(bounds.values()) == {(0.5, 2.0, 9.0)}
+
+
+def test_a_value_on_a_bound_is_in_that_bucket() -> None:
+    figures = Figures(buckets=(1.0, 2.0, 3.0))
+    for value in (0.5, 1.0, 1.5, 3.0, 99.0):
+        figures.play(Tape("").add(1, "histogram.observed", name="wait", value=value).lines)
+    [point] = figures.metrics()["ralph_loop.wait"].data.data_points
+    assert isinstance(point, HistogramDataPoint)
+    assert (list(point.bucket_counts), point.count, point.sum) == ([2, 1, 1, 1], 5, 105.0)
+
+
+# -- exemplars --------------------------------------------------------------------------------------------------------
+
+
+def test_exemplars_lead_to_the_span_of_the_line(played: Figures) -> None:
+    for name in ("iterations", "iteration_duration"):
+        points = played.metrics()[f"ralph_loop.{name}"].data.data_points
+        [point] = [point for point in points if (point.attributes or {})["ralph.outcome"] == "success"]
+        [exemplar] = point.exemplars
+        assert (f"{exemplar.trace_id or 0:032x}", f"{exemplar.span_id or 0:016x}") == (TRACE, SPAN)
+        [without] = [point for point in points if (point.attributes or {})["ralph.outcome"] == "timeout"]
+        assert list(without.exemplars) == []
+
+
+def test_a_trace_that_is_not_recorded_has_no_exemplars() -> None:
+    tape = Tape("fix", trace_flags=0)
+    tape.add(2, "iteration.finished", iteration=1, outcome="success", duration=8.0, span=SPAN)
+    figures = Figures().play(tape.lines)
+    for name in ("iterations", "iteration_duration"):
+        [point] = figures.metrics()[f"ralph_loop.{name}"].data.data_points
+        assert list(point.exemplars) == []
+
+
+# -- the generic operations -------------------------------------------------------------------------------------------
+
+
+def generic(type_: str, name: str, value: float = 1, labels: dict[str, Any] | None = None) -> list[Line]:
+    return Tape("").add(1, type_, name=name, value=value, labels=labels).lines
+
+
+def unknown(value: Any, **labels: str) -> Series:
+    common = {"ralph.loop.name": "unknown", "ralph.runner": "unknown"}
+    return {tuple(sorted({**common, **labels}.items())): value}
+
+
+def test_counters_gauges_and_histograms_of_ones_own() -> None:
+    figures = Figures()
+    for value in (2, 3.5):
+        figures.play(generic("counter.added", "tickets", value, {"team": "a", "urgent": True, "level": 2}))
+        figures.play(generic("gauge.set", "queue depth", value))
+        figures.play(generic("histogram.observed", "wait", value))
+    assert figures.series("ralph_loop.tickets") == unknown(5.5, team="a", urgent="true", level="2")
+    assert figures.series("ralph_loop.queue_depth") == unknown(3.5)
+    assert figures.series("ralph_loop.wait") == unknown((2, 5.5))
+
+
+def test_a_counter_may_be_called_with_the_suffix_that_prometheus_adds() -> None:
+    figures = Figures().play(generic("counter.added", "tickets_total")).play(generic("counter.added", "tickets"))
+    assert figures.series("ralph_loop.tickets") == unknown(2)
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "value", "metric"),
+    [
+        ("counter.added", "files_changed", 4, "files_changed"),
+        ("gauge.set", "context_usage", 33.0, "context_usage"),
+        ("gauge.set", "progress_score", 0.5, "progress_score"),
+        ("gauge.set", "progress_velocity", -0.5, "progress_velocity"),
+        ("gauge.set", "no_progress_streak", 3, "no_progress_streak"),
+        ("gauge.set", "test_failure_streak", 2, "test_failure_streak"),
+        ("gauge.set", "flaky_tests", 5, "flaky_tests"),
+        ("counter.added", "iterations_with_progress", 2, "iterations_with_progress"),
+    ],
+)
+def test_the_seeds_names_feed_the_metrics_of_the_catalog(type_: str, name: str, value: float, metric: str) -> None:
+    figures = Figures().play(generic(type_, name, value))
+    assert figures.series(f"ralph_loop.{metric}") == unknown(value)
+    assert figures.signals.refused == 0
+
+
+@pytest.mark.parametrize(
+    ("type_", "name", "labels", "said"),
+    [
+        ("counter.added", "iterations_total", None, "counter 'iterations_total': that metric is made from the loop's"),
+        ("counter.added", "iterations", None, "counter 'iterations': that metric is made from the loop's events"),
+        ("gauge.set", "tests_total", None, "gauge 'tests_total': that metric is made from the loop's events"),
+        ("gauge.set", "test_pass_ratio", None, "gauge 'test_pass_ratio': that metric is made from the loop's events"),
+        (
+            "histogram.observed",
+            "iteration_duration_seconds",
+            None,
+            "histogram 'iteration_duration_seconds': that metric",
+        ),
+        ("counter.added", "cost_USD", None, "counter 'cost_USD': that metric is made from the loop's events"),
+        ("counter.added", "files_changed", {"a": "b"}, "counter 'files_changed': that metric is made from"),
+        ("counter.added", "x" * 245, None, "a name must be 1 to 244 letters, digits and '_'"),
+    ],
+)
+def test_a_name_that_is_taken_or_too_long_is_refused_counted_and_said_once(
+    type_: str, name: str, labels: dict[str, Any] | None, said: str, heard: list[str]
+) -> None:
+    figures = Figures()
+    for _ in range(3):
+        figures.play(generic(type_, name, 1, labels))
+    assert figures.signals.refused == 3
+    assert set(figures.metrics()) <= {"ralph_loop.iterations_with_progress"}  # that of the catalog, at 0
+    [line] = heard
+    assert said in line
+
+
+def test_one_name_is_one_kind(heard: list[str]) -> None:
+    figures = Figures().play(generic("counter.added", "jobs")).play(generic("gauge.set", "jobs"))
+    figures.play(generic("histogram.observed", "jobs")).play(generic("counter.added", "jobs"))
+    assert figures.series("ralph_loop.jobs") == unknown(2)
+    assert figures.signals.refused == 2
+    assert "ralph-otel: gauge 'jobs': that name is a counter already; choose another name" in heard
+
+
+def test_there_are_so_many_names_and_no_more(heard: list[str]) -> None:
+    figures = Figures()
+    for number in range(MAX_GENERIC + 10):
+        figures.play(generic("counter.added", f"n{number}"))
+    figures.play(generic("counter.added", "n7"))
+    assert figures.signals.refused == 10
+    assert sum(name.startswith("ralph_loop.n") for name in figures.metrics()) == MAX_GENERIC
+    assert figures.series("ralph_loop.n7") == unknown(2)
+    assert f"there are {MAX_GENERIC} names already; put what varies into labels" in heard[0]
+
+
+def test_labels_are_limited_in_number_and_length() -> None:
+    labels = {f"label{number:02}": "v" * 300 for number in range(MAX_LABELS + 5)}
+    figures = Figures().play(generic("counter.added", "jobs", 1, labels))
+    [key] = figures.series("ralph_loop.jobs")
+    assert len(key) == MAX_LABELS + 2
+    assert max(len(value) for _, value in key) == 256
+
+
+def test_a_gauge_has_so_many_series_and_one_for_the_rest() -> None:
+    figures = Figures()
+    for number in range(MAX_SERIES + 10):
+        figures.play(generic("gauge.set", "depth", number, {"queue": str(number)}))
+    found = figures.series("ralph_loop.depth")
+    assert len(found) == MAX_SERIES + 1
+    assert found[(("otel.metric.overflow", True),)] == MAX_SERIES + 9
+
+
+def test_a_long_prefix_and_a_long_name_raise_nothing(heard: list[str]) -> None:
+    figures = Figures("p" * 64).play(generic("counter.added", "n" * 200)).play(generic("counter.added", "n" * 190))
+    assert (figures.signals.refused, len(heard)) == (1, 1)
+    assert figures.series("p" * 64 + "." + "n" * 190) == unknown(1)
+
+
+# -- what is observed -------------------------------------------------------------------------------------------------
+
+
+def test_the_age_of_the_running_iteration_is_that_of_the_oldest_of_each_loop() -> None:
+    figures, now = Figures(), time.time_ns()
+
+    def running(run: str, name: str, *ages: float, stopped: bool = False) -> list[Line]:
+        tape = Tape(name, run=run, runner="r")
+        for number, age in enumerate(ages):
+            tape.add(0, "iteration.started", iteration=number)
+            tape.lines[-1]["ts"] = now - round(age * 1e9)
+        return tape.lines + ([{**tape.lines[0], "type": "loop.stopped", "reason": "error"}] if stopped else [])
+
+    observe_age(figures.meter, "ralph_loop", lambda: list(figures.states.by_run.values()))
+    assert figures.metrics() == {}
+    figures.play(running("a", "fix", 100, 40)).play(running("b", "fix", 70)).play(running("c", "other", 5))
+    figures.play(running("d", "stopped", 500, stopped=True)).play(running("e", "idle"))
+    found = figures.series("ralph_loop.iteration_age")
+    elapsed = (time.time_ns() - now) / 1e9
+    assert {dict(key)["ralph.loop.name"] for key in found} == {"fix", "other"}
+    assert 100 <= found[COMMON] <= 100 + elapsed
+    assert figures.metrics()["ralph_loop.iteration_age"].unit == "s"
+
+
+def test_our_own_health_is_shown_whatever_the_prefix() -> None:
+    figures = Figures("mine")
+    counts = {metric.name.removeprefix("ralph_otel."): number for number, metric in enumerate(HEALTH)}
+    observe_health(figures.meter, lambda: counts)
+    assert {metric.name: figures.series(metric.name) for metric in HEALTH} == {
+        metric.name: {(): number} for number, metric in enumerate(HEALTH)
+    }
+    for metric in HEALTH:
+        data = figures.metrics()[metric.name].data
+        assert isinstance(data, Sum)
+        assert data.is_monotonic
+        assert figures.metrics()[metric.name].unit == BY_NAME[metric.name].unit

@@ -1,0 +1,14 @@
+"""Waiting for a condition instead of for luck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0, what: str = "") -> None:
+    """Return as soon as the condition holds; fail when it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds:g} seconds in vain {what}"
+        time.sleep(0.01)
