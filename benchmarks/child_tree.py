@@ -1,21 +1,20 @@
-"""Finding the processes below one: `descendants` against psutil's recursive children, side by side.
+"""What it costs to find the processes below one.
 
-Run it: `python benchmarks/child_tree.py`. It prints one line of JSON.
+`descendants` against psutil's recursive children, on a real tree two levels deep. Wall time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
-import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psutil
 
+from benchmarks.rounds import alternate, middle, ratio, timed
 from ralph_otel.signals.process_tree import descendants
 
 SHELLS = 3
@@ -44,15 +43,8 @@ def with_psutil(pid: int) -> list[int]:
     return [process.pid for process in psutil.Process(pid).children(recursive=True)]
 
 
-def seconds(find: Callable[[int], list[int]], pid: int) -> float:
-    """How long one call takes."""
-    begin = time.perf_counter()
-    find(pid)
-    return time.perf_counter() - begin
-
-
-def measure(rounds: int = 300) -> dict[str, float]:
-    """Time both in turn.
+def measure(quick: bool = False) -> dict[str, float]:
+    """Find them both ways.
 
     Returns:
         The medians in microseconds (`descendants_us`, `psutil_us`), their `ratio`, the number of `processes` in the
@@ -63,22 +55,17 @@ def measure(rounds: int = 300) -> dict[str, float]:
         found = descendants(pid)
         if sorted(found) != sorted(with_psutil(pid)) or len(found) != processes:
             raise RuntimeError(f"found {len(found)} processes of {processes}")
-        pairs = [(seconds(descendants, pid), seconds(with_psutil, pid)) for _ in range(rounds)]
+        took = alternate(
+            {
+                "descendants": lambda: timed([lambda: descendants(pid)], time.perf_counter),
+                "psutil": lambda: timed([lambda: with_psutil(pid)], time.perf_counter),
+            },
+            3 if quick else 300,
+        )
         machine = len(psutil.pids())
-    ours, theirs = (statistics.median(column) * 1e6 for column in zip(*pairs, strict=True))
     return {
-        "descendants_us": round(ours, 1),
-        "psutil_us": round(theirs, 1),
-        "ratio": round(ours / theirs, 4),
+        "ratio": ratio(took, "descendants", "psutil"),
+        **{f"{name}_us": middle(took, name) * 1e6 for name in took},
         "processes": processes,
         "machine": machine,
     }
-
-
-def main() -> None:
-    """Print the measurement."""
-    print(json.dumps(measure()))
-
-
-if __name__ == "__main__":
-    main()
