@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterable
@@ -101,7 +102,7 @@ def events_markdown() -> str:
     parts.append("| field | what it holds | what it says |\n|---|---|---|")
     parts.extend(_field_row(field) for field in events.ENVELOPE)
     for event in events.EVENTS:
-        parts.append(f"\n## {event.type}\n\n{(event.__doc__ or '').strip()}\n")
+        parts.append(f"\n## {event.type}\n\n{inspect.getdoc(event)}\n")
         if fields := events.fields_of(event):
             parts.append("| field | what it holds | what it says |\n|---|---|---|")
             parts.extend(_field_row(field) for field in fields)
@@ -117,7 +118,7 @@ def journal_schema() -> str:
     cases = [
         {
             "if": {"properties": {"type": {"const": event.type}}, "required": ["type"]},
-            "then": _object_schema(events.fields_of(event), (event.__doc__ or "").strip()),
+            "then": _object_schema(events.fields_of(event), inspect.getdoc(event) or ""),
         }
         for event in events.EVENTS
     ]

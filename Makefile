@@ -1,0 +1,68 @@
+# Needs Python 3.11 or newer, make and git. Everything else is installed into .venv, at the versions of constraints.txt.
+
+SUITABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3; do \
+	"$$each" -c '$(SUITABLE)' >/dev/null 2>&1 && { echo "$$each"; break; }; done)
+NO_PYTHON := make: no Python 3.11 or newer with venv is found; install one (on Debian and Ubuntu also python3-venv), or \
+	say where one is: make PYTHON=/path/to/python3
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OLDEST := .venv-oldest
+
+.PHONY: help demo test docs oldest bench lock clean
+
+help:
+	@echo 'make demo    see a loop run, with its metrics'
+	@echo 'make test    style, types, tests'
+	@echo 'make docs    the generated pages of docs/'
+	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
+	@echo 'make bench   what it costs the loop'
+	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
+	@echo 'make clean   remove what these have made'
+
+demo: $(READY)
+	@$(BIN)/python demo/demo.py
+
+test: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+docs: $(READY)
+	$(BIN)/python -m ralph_otel.reference docs
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+oldest: $(OLDEST)/.ready
+	$(OLDEST)/bin/python -m pytest
+
+# The environments are made anew when what they are made from changes.
+$(READY): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }
+	@echo 'Setting up $(VENV): this takes a minute, once.'
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(OLDEST)/.ready: pyproject.toml constraints.txt scripts/oldest.py
+	@"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { echo '$(NO_PYTHON)' >&2; exit 1; }
+	@echo 'Setting up $(OLDEST): this takes a minute, once.'
+	@"$(PYTHON)" -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python scripts/oldest.py > $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python $(PIP_INSTALL) --constraint $(OLDEST)/constraints.txt --editable '.[dev]'
+	@touch $@
+
+lock:
+	python3.11 -m venv --clear .venv-lock
+	.venv-lock/bin/python $(PIP_INSTALL) --upgrade --editable '.[dev]'
+	{ echo '# Made by `make lock`: what `make` installs.'; .venv-lock/bin/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) $(OLDEST) .venv-lock .hypothesis .mypy_cache .ruff_cache
