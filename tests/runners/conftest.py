@@ -1,36 +1,21 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("workplace")
+
+from environments import environment_of  # noqa: E402 — after the registration
+
 RALPHIFY = "0.3.0"
-_CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def foreign_environment() -> Path:
     """The folder of a virtual environment that has ralphify and not ralph-otel; kept for the next session."""
-    tag = f"ralphify-{RALPHIFY}-{sys.implementation.cache_tag}"
-    environment = _CHECKOUT / ".build" / "environments" / tag
-    if not (environment / "ready").exists():
-        environment.parent.mkdir(parents=True, exist_ok=True)
-        _install(environment)
-    return environment
-
-
-def _install(environment: Path) -> None:
-    shutil.rmtree(environment, ignore_errors=True)
-    venv.create(environment, with_pip=True)
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, f"ralphify=={RALPHIFY}"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"ralphify cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
-    (environment / "ready").touch()
+    return environment_of("ralphify", RALPHIFY)
 
 
 @pytest.fixture(params=["same", "foreign"])

@@ -74,9 +74,7 @@ class Attachment:
     def start(self, name: str, max_iterations: int | None) -> Loop | None:
         """A loop of the runner begins; None where no journal can be written: whoever launched this says so."""
         try:
-            loop = self.start_loop(
-                name, max_iterations=max_iterations, runner=self.runner, runner_version=self.version
-            )
+            loop = self.start_loop(name, max_iterations=max_iterations, runner=self.runner, runner_version=self.version)
         except OSError:
             return None
         return loop.start()

@@ -28,6 +28,9 @@ VARIABLE = "RALPH_OTEL_LAUNCH"
 INJECTED = str(Path(__file__).parent.parent / "inject")
 """The folder that stands first on PYTHONPATH below a launch."""
 
+SHIMS = f"{os.sep}ralph-otel-agents"
+"""How the path of the folder ends that stands first on PATH below a launch, see `ralph_otel.shims`."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -57,14 +60,22 @@ class Launch:
         for number in count(1):
             yield self.folder / (f"{self.run_id}.jsonl" if number == 1 else f"{self.run_id}-{number}.jsonl")
 
+    def journal(self) -> Journal:
+        """The next free journal.
+
+        Raises:
+            OSError: none can be made.
+        """
+        create_folder(self.folder)
+        return Journal(next(filter(_made, self.paths())))
+
     def loop(self, name: str, **arguments: Any) -> Loop:
         """A loop that writes the next free journal. Arguments as for `ralph_otel.probe.Loop`.
 
         Raises:
             OSError: no journal can be made.
         """
-        create_folder(self.folder)
-        journal = Journal(next(filter(_made, self.paths())))
+        journal = self.journal()
 
         def write(line: Line) -> None:
             journal.append(line)
@@ -88,10 +99,11 @@ def _made(path: Path) -> bool:
 def without(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment without what a launch puts there."""
     clean = {name: value for name, value in environment.items() if name != VARIABLE}
-    if INJECTED in clean.get("PYTHONPATH", ""):
-        entries = [entry for entry in clean.pop("PYTHONPATH").split(os.pathsep) if entry != INJECTED]
-        if entries:
-            clean["PYTHONPATH"] = os.pathsep.join(entries)
+    for variable, ours in (("PYTHONPATH", INJECTED), ("PATH", SHIMS)):
+        if ours in clean.get(variable, ""):
+            entries = [entry for entry in clean.pop(variable).split(os.pathsep) if not entry.endswith(ours)]
+            if entries:
+                clean[variable] = os.pathsep.join(entries)
     return clean
 
 
@@ -99,7 +111,7 @@ def take_launch(environment: MutableMapping[str, str]) -> Launch | None:
     """The launch that this process belongs to, taken out of the environment; None if it belongs to none."""
     run_id, _, every, folder = [*environment.get(VARIABLE, "").split("|", 3), "", "", ""][:4]
     clean = without(environment)
-    for name in (VARIABLE, "PYTHONPATH"):
+    for name in (VARIABLE, "PYTHONPATH", "PATH"):
         if name in clean:
             environment[name] = clean[name]
         else:

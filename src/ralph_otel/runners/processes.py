@@ -1,4 +1,4 @@
-"""What a runner's module sees as `subprocess` or `asyncio`: the same, but a process that is started there is an agent's.
+"""What a runner's module sees as `subprocess` or `asyncio`: the same, but processes that are started there are agents'.
 
 While a loop runs, such a process gets TRACEPARENT into its environment, and the loop's watch gets to know it.
 """

@@ -1,13 +1,13 @@
 """ralph-loop: "context rotation". Every iteration is a new process of an agent, which says in a file how to go on.
 
 Its words for that are IDLE, CONTINUE, ROTATE, DONE and STUCK. ROTATE asks for a fresh context before this one "gets too
-long/polluted": a reboot by `pattern_match`, since nobody has measured how full it was. ralph-loop itself says ROTATE when
-an agent crashed, by its exit code or by printing nothing: a reboot by `error_recovery`.
+long/polluted": a reboot by `pattern_match`, since nobody has measured how full it was. ralph-loop itself says ROTATE
+when an agent crashed, by its exit code or by printing nothing: a reboot by `error_recovery`.
 
-Iteration N is what ralph-loop counts as one: the system specs that are due, and a turn of a regular spec. Whether it made
-progress: files have changed, or the agent found the work DONE.
+Iteration N is what ralph-loop counts as one: the system specs that are due, and a turn of a regular spec. Whether it
+made progress: files have changed, or the agent found the work DONE.
 
-The agents are asked for plain text, so there is no usage, unless one prints its JSON format nevertheless.
+The agents are asked for plain text, so there is no usage, unless one prints its JSON format unasked.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from ralph_otel.runners import Report, StartLoop
-from ralph_otel.runners.attachment import Attachment, Call
+from ralph_otel.runners.attachment import Attachment, Call, leave_no_frame
 from ralph_otel.runners.patches import Patches
 from ralph_otel.runners.processes import agents_by_asyncio, agents_by_subprocess
 from ralph_otel.runners.watch import Watch, current, in_loop
@@ -99,7 +99,8 @@ def _check(watch: Watch, call: Call) -> Iterator[None]:
     yield
     if call.error is None and not call.result.passed:
         words = call.result.reason or ""
-        watch.notes["reason"] = next((STOP_REASONS[known] for known in STOP_REASONS if words.startswith(known)), "error")
+        known = (reason for start, reason in STOP_REASONS.items() if words.startswith(start))
+        watch.notes["reason"] = next(known, "error")
 
 
 def _detect_loop(watch: Watch, call: Call) -> Iterator[None]:
@@ -131,6 +132,9 @@ def _heard(seen: Attachment, query: Callable[..., Any]) -> Callable[..., Any]:
                 if watch is not None:
                     seen.quietly("what an agent says", _hear, watch, message)
                 yield message
+        except BaseException as error:
+            leave_no_frame(error)
+            raise
         finally:
             await messages.aclose()
 
@@ -150,7 +154,7 @@ def _hear(watch: Watch, message: Any) -> None:
 
 
 def record_of(message: Any) -> dict[str, Any] | None:
-    """A message of the claude-agent-sdk as the record of stream-json that it was, without its texts; None for others."""
+    """A message of the claude-agent-sdk as the record of stream-json that it was, less its texts; None for others."""
     kind = type(message).__name__
     if kind == "SystemMessage":
         known = {name: message.data.get(name) for name in ("session_id", "model")}

@@ -4,7 +4,7 @@
 iteration going on does nothing, and is none. What `ralph run --daemon` starts outlives the command, and is not seen.
 
 A loop that was given no name is called by the first words of its prompt. These are not recorded: it is called as its
-working directory then. The agents print plain text, so there is no usage, unless one prints its JSON format nevertheless.
+working directory then. The agents print plain text, so there is no usage, unless one prints its JSON format unasked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ralph-runner: every iteration is a new session of Claude Code, then a command that verifies, until the agent says so.
 
-Its sessions print stream-json, which is read as ralph-runner reads it. A verification is recorded as one test. At the end
-it has one more session write a summary; that agent belongs to no iteration.
+Its sessions print stream-json, which is read as ralph-runner reads it. A verification is recorded as one test. At the
+end it has one more session write a summary; that agent belongs to no iteration.
 """
 
 from __future__ import annotations

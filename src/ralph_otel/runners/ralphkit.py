@@ -1,7 +1,7 @@
-"""ralphkit: a plan, then iterations of one or several steps, each a new process of Claude Code; or a pipe of such steps.
+"""ralphkit: a plan, then iterations of one or more steps, each a new process of Claude Code; or a pipe of such steps.
 
-Its `RunReport` is told how steps went, how many items of the plan are done, what failed, and why a run ended. A step of a
-pipe is an iteration. The agents that set up, plan and clean up belong to no iteration.
+Its `RunReport` is told how steps went, how many items of the plan are done, what failed, and why a run ended. A step of
+a pipe is an iteration. The agents that set up, plan and clean up belong to no iteration.
 
 An iteration's progress is the share of the plan's items that it has got done. The lines are those of `git diff` before
 and after each step, as ralphkit counts them. Its sums of context windows mean nothing, and are not read.

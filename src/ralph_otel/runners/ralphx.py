@@ -3,7 +3,8 @@
 It tells handlers what happens. An iteration that finds no item to work on is none. Claude Code's `json` result comes on
 its standard output; tool calls and context come from the session file that Claude Code writes and ralphx follows.
 
-Progress: a generator has found new items, a consumer has got one done.
+Progress: a generator has found new items, a consumer has got one done. An iteration whose agent ended with an exit code
+has failed, even if ralphx, which goes by what the agent printed, takes it for a success.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def _end_iteration(watch: Watch, number: int, data: dict[str, Any]) -> None:
     made = bool(data["success"] if watch.notes["consumer"] else data["items_added"])
     if watch.turn is not None:
         watch.turn.progress(float(made), made)
-    outcome = "success" if data["success"] else "timeout" if watch.timed_out else "failure"
+    succeeded = data["success"] and not watch.exit_code
+    outcome = "success" if succeeded else "timeout" if watch.timed_out else "failure"
     watch.end_iteration(outcome, None, data["duration"])
 
 

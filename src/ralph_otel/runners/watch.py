@@ -1,7 +1,7 @@
 """One run of a runner's loop, as its adapter sees it.
 
-What a runner tells comes in its own order, and not always with an end. `Watch` makes the probe's handles of it, and ends
-what is still open before the next part begins.
+What a runner tells comes in its own order, and not always with an end. `Watch` makes the probe's handles of it, and
+ends what is still open before the next part begins.
 """
 
 from __future__ import annotations
@@ -251,8 +251,8 @@ class Watch:
 
 def asked_model(command: Sequence[Any]) -> str | None:
     """The model that an agent's command asks for."""
-    words = [str(word) for word in command]
-    return next((value for flag, value in zip(words, words[1:]) if flag in ("--model", "-m")), None)
+    words = (str(word) for word in command)
+    return next((next(words, None) for word in words if word in ("--model", "-m")), None)
 
 
 def is_interrupt(error: BaseException | None) -> bool:
