@@ -395,7 +395,8 @@ class Hostile:
 )
 def test_wrong_values_raise_nothing_and_the_rest_goes_on(odd: Any, make: Make, heard: list[str]) -> None:
     collector = make()
-    collector.increment(odd, odd, odd if isinstance(odd, dict) else None)
+    collector.increment(odd, odd, odd)
+    collector.observe("labels too", 1, odd)
     collector.set_gauge(odd, odd)
     collector.observe(odd, odd)
     collector.increment("labels", 1, {"odd": odd, odd if isinstance(odd, str) else "b": 1})

@@ -212,6 +212,7 @@ def test_the_demo_runs_both_runners_to_passing_tests_and_leaves_its_folder_only(
     assert (second.failed_iterations, second.passing_tests, second.total_tests) == (1, 9, 9)
     assert 'ralph_loop_iterations_total{ralph_loop_name="project",ralph_outcome="failure"' in done.stdout
     assert '"total_iterations": 4' in done.stdout
+    assert "tests_passed" in (folder / "report.html").read_text(encoding="utf-8")
     assert f"rm -r {folder}" in done.stdout
     assert "SCRIPT" in done.stdout
     assert list((folder / "telemetry" / "targets").glob("*")) == []

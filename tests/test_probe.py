@@ -505,6 +505,31 @@ def test_texts_are_cut_and_empty_ones_left_out(lines: Lines) -> None:
     assert lines.only("tests.finished")["results"] == {"x" * 256: True}
 
 
+def test_attributes_that_will_not_do_are_left_out_one_by_one(lines: Lines, heard: list[str]) -> None:
+    attributes = {
+        "team": "a", "level": 3, "share": 0.5, "urgent": True, 7: "seven", "none": None, "list": ["secret"],
+        "nan": float("nan"), "inf": float("inf"), "huge": 2**63,
+    }  # fmt: skip
+    with Loop("l", lines, attributes=attributes):  # type: ignore[arg-type]  # that is the point
+        pass
+    assert lines.only("loop.started")["attributes"] == {
+        "team": "a", "level": 3, "share": 0.5, "urgent": True, "7": "seven"
+    }  # fmt: skip
+    assert len(heard) == 5
+    assert heard[1] == (
+        "ralph-otel: loop attributes: 'list', a list, is left out; it must be a text, a finite number, true or false"
+    )
+
+
+@pytest.mark.parametrize("odd", ["text", 5, ["a"], object()])
+def test_what_is_no_mapping_raises_nothing(odd: Any, heard: list[str]) -> None:
+    written: list[Line] = []
+    with Loop("l", written.append, attributes=odd) as loop, loop.iteration() as it:
+        it.tests(1, 0, results=odd)
+    assert [problem_with(line) is None for line in written] == [True, True, False, True, True]
+    assert len(heard) == 1
+
+
 def test_an_empty_name_is_called_loop(lines: Lines) -> None:
     with Loop("", lines) as loop:
         assert loop.name == "loop"
@@ -513,7 +538,7 @@ def test_an_empty_name_is_called_loop(lines: Lines) -> None:
 def test_values_of_wrong_types_raise_nothing() -> None:
     written: list[Line] = []
     odd: Any = object()
-    with Loop(odd, written.append, max_iterations=odd, runner=odd, attributes=odd and {"a": odd}) as loop:
+    with Loop(odd, written.append, max_iterations=odd, runner=odd, attributes={"a": odd}) as loop:
         with loop.session(odd), loop.iteration(odd) as it, it.agent(odd, odd, odd):
             it.usage(odd, odd, odd, odd, odd, odd, odd)
             it.context_usage(odd, odd, odd)

@@ -313,6 +313,9 @@ def test_a_host_that_closes_its_streams_ends_well(work: Path, home: Path) -> Non
 # -- forks ------------------------------------------------------------------------------------------------------------
 
 
+FORKING = {**QUIET, "PYTHONWARNINGS": "ignore::DeprecationWarning"}  # Python 3.12 warns of forks where threads run
+
+
 def by_name(home: Path) -> dict[str, list[Line]]:
     found = [lines_of(path) for path in (home / "runs").glob("*.jsonl")]
     names = [lines[0]["name"] for lines in found]
@@ -343,7 +346,7 @@ def test_a_forked_child_writes_on_in_its_parents_loop_and_has_loops_of_its_own(w
         print("parent", collector.get_metrics().total_iterations)
         """,
         work,
-        env=QUIET,
+        env=FORKING,
     )
     check_went_well(ended)
     assert ended.stdout == "child 1\nparent 3\n"
@@ -368,7 +371,7 @@ def test_a_forked_child_that_ends_like_a_program_of_its_own_ends_its_own_loops_o
         loop.iteration().start().finish()
         """,
         work,
-        env=QUIET,
+        env=FORKING,
     )
     check_went_well(ended)
     assert ended.stdout == "0 True\n"

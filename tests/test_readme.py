@@ -17,9 +17,11 @@ import jsonschema
 import pytest
 
 from ralph_otel import MetricsConfig, reference
+from ralph_otel.agents import PARSERS
 from ralph_otel.cli import cli
 from ralph_otel.events import STOP_REASONS
 from ralph_otel.model import LoopMetrics
+from ralph_otel.runners import RUNNERS, SIGNALS
 from ralph_otel.runs import fold, journals
 from support.tape import lines_of
 
@@ -247,3 +249,21 @@ def test_prometheus_finds_loops_where_the_readme_says(monkeypatch: pytest.Monkey
     monkeypatch.setenv("HOME", "/home/you")
     (text,) = blocks("README.md", "yaml")
     assert f"- files: [{MetricsConfig().home}/targets/*.json]" in text
+
+
+def test_the_page_of_runners_says_what_each_adapter_sees() -> None:
+    heads = [f"{runner.distribution} {', '.join(runner.tested)}" for runner in RUNNERS]
+    rows = [[signal, *("yes" if signal in runner.sees else "" for runner in RUNNERS)] for signal in SIGNALS]
+    expected = [["", *heads], ["---"] * (len(RUNNERS) + 1), *rows]
+    shown = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGES["docs/runners.md"].splitlines()
+        if line.count("|") == len(RUNNERS) + 2
+    ]
+    fresh = "\n".join("| " + " | ".join(row) + " |" for row in expected)
+    assert shown == expected, f"the table of docs/runners.md is stale; it should be\n{fresh}"
+
+
+def test_the_page_of_runners_names_each_agent_whose_output_is_understood() -> None:
+    page = PAGES["docs/runners.md"].lower()
+    assert all(agent in page for agent in PARSERS)

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,9 @@ def create_folder(folder: Path) -> None:
 def encode(line: Line) -> bytes:
     """A line as the journal holds it, without its end. What JSON does not know becomes a number, or null."""
     try:
-        return _ENCODE(line).encode("ascii")
+        return "".join(_ENCODE(line, 0)).encode("ascii")
     except (TypeError, ValueError, RecursionError):
-        return _ENCODE(_plain(line)).encode("ascii")
+        return "".join(_ENCODE(_plain(line), 0)).encode("ascii")
 
 
 class Journal:
@@ -154,15 +154,17 @@ def _refuse() -> int:
     raise TypeError
 
 
-def _encoder() -> Callable[[Line], str]:
+def _encoder() -> Callable[[Line, int], Iterable[str]]:
     """JSON without spaces. The C encoder behind `JSONEncoder` is made once; `encode` would make one for every line."""
     plain = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     try:
-        encode = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+        encode: Callable[[Line, int], Iterable[str]] = make(
+            None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False
+        )
     except TypeError:  # another Python: there is none, or it wants other arguments
-        return plain.encode
-    return lambda line: "".join(encode(line, 0))
+        return lambda line, level: (plain.encode(line),)
+    return encode
 
 
 _ENCODE = _encoder()

@@ -38,7 +38,7 @@ from ralph_otel.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import LoggerProvider
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     from ralph_otel.exporters.prometheus import PrometheusServer
     from ralph_otel.signals.logs import LogSignals
@@ -101,7 +101,7 @@ class Pipeline:
         self._files: list[TextIO] = []
         self._make_metrics()
         self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
-        self._tracer_provider: TracerProvider | None = None
+        self._span_processor: BatchSpanProcessor | None = None
         self._logger_provider: LoggerProvider | None = None
         self._traces = self._make_traces()
         self._logs = self._make_logs()
@@ -171,8 +171,8 @@ class Pipeline:
         """Send what waits, for at most `timeout` seconds."""
         together([provider.force_flush for provider in self._providers()], timeout)
 
-    def _providers(self) -> list[MeterProvider | TracerProvider | LoggerProvider]:
-        providers = (self._provider, self._tracer_provider, self._logger_provider)
+    def _providers(self) -> list[MeterProvider | BatchSpanProcessor | LoggerProvider]:
+        providers = (self._provider, self._span_processor, self._logger_provider)
         return [provider for provider in providers if provider is not None]
 
     def shutdown(self, timeout: float) -> None:
@@ -289,19 +289,18 @@ class Pipeline:
 
     def _make_traces(self) -> TraceSignals | None:
         from ralph_otel.exporters import otlp
+        from ralph_otel.signals.spans import HostSpans, OwnSpans
         from ralph_otel.signals.traces import TraceSignals
 
         if self._host is not None:
-            return TraceSignals(self._host.tracer_provider)
+            return TraceSignals(HostSpans(self._host.tracer_provider))
         target = self._config.target(Format.OTLP)
         if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("traces", target):
             return None
-        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        provider = self._tracer_provider = TracerProvider(resource=self.resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(otlp.span_exporter(self._config.home, target)))
-        return TraceSignals(lambda: provider)
+        self._span_processor = BatchSpanProcessor(otlp.span_exporter(self._config.home, target))
+        return TraceSignals(OwnSpans(self._span_processor.on_end, self.resource))
 
     def _make_logs(self) -> LogSignals | None:
         from ralph_otel.exporters import otlp

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ralph_otel import events, tracecontext
-from ralph_otel.events import MAX_TEXT, REBOOT_REASONS, STOP_REASONS, Event, Line
+from ralph_otel.events import MAX_INTEGER, MAX_TEXT, REBOOT_REASONS, STOP_REASONS, Event, Line
 from ralph_otel.journal import new_run_id
 from ralph_otel.notices import notice
 from ralph_otel.tracecontext import TraceContext
@@ -72,7 +72,8 @@ class Span:
         """End now. A second call does nothing."""
         if self.open:
             self.open = False
-            self.emit(self._finished_event(max(0.0, time.monotonic() - self._started)))
+            event = self._finished_event(time.monotonic() - self._started)
+            self.loop._write(event, self.trace_id, self.span_id, None)
             self.loop._leave(self)
 
     def __enter__(self: _Self) -> _Self:
@@ -150,8 +151,9 @@ class Span:
         results: Mapping[str, bool] | None = None,
     ) -> None:
         """A run of the tests: counts, seconds, and each test's id with whether it passed."""
-        cases = None if results is None else {str(name)[:MAX_TEXT]: bool(passed) for name, passed in results.items()}
-        self._emit_inside(events.TestsFinished(passed, failed, skipped, total, duration, cases))
+        if isinstance(results, Mapping):
+            results = {str(name)[:MAX_TEXT]: bool(passed) for name, passed in results.items()}
+        self._emit_inside(events.TestsFinished(passed, failed, skipped, total, duration, results))
 
     def progress(
         self,
@@ -232,7 +234,7 @@ class Loop(Span):
             runner,
             runner_version,
             max_iterations,
-            dict(attributes) if attributes else None,
+            labels_of(attributes, "loop attributes"),
             os.getpid(),
             tracecontext.host_name(),
         )
@@ -342,10 +344,11 @@ class Loop(Span):
                 self._on_stop(self)
         elif part in self._children:
             self._children.remove(part)
-            self._finish_if_asked()
+            if self._stop_reason is not None:
+                self._finish_if_asked()
 
     def _finish_if_asked(self) -> None:
-        if self._stop_reason is not None and all(isinstance(child, Reboot) for child in self._children):
+        if all(isinstance(child, Reboot) for child in self._children):
             self.finish()
 
     def _write(self, event: Event, trace_id: str, span_id: str, parent_span_id: str | None) -> None:
@@ -365,7 +368,7 @@ class Loop(Span):
         if parent_span_id is not None:
             line["parent_span_id"] = parent_span_id
         for name, value in vars(event).items():
-            if type(value) is str:
+            if type(value) is str and not 0 < len(value) <= MAX_TEXT:
                 value = value[:MAX_TEXT] or None  # an empty text says nothing
             if value is not None:
                 line[name] = value
@@ -460,6 +463,21 @@ class Reboot(Span):
 def current() -> Span | None:
     """The handle whose `with` block is running here, in this thread or task."""
     return _current.get()
+
+
+def labels_of(given: Any, what: str) -> dict[str, Any] | None:
+    """Labels or attributes as an event may carry them; what else there is is left out, with a notice."""
+    if given is not None and not isinstance(given, Mapping):
+        notice(f"{what}: a {type(given).__name__} will not do; it must be a mapping; it is left out")
+        given = None
+    kept: dict[str, Any] = {}
+    for name, value in (given or {}).items():
+        if isinstance(value, str) or (isinstance(value, (int, float)) and abs(value) <= MAX_INTEGER):
+            kept[str(name)[:MAX_TEXT]] = value
+        else:
+            what_would_do = "a text, a finite number, true or false"
+            notice(f"{what}: {events.shown(name)}, a {type(value).__name__}, is left out; it must be {what_would_do}")
+    return kept or None
 
 
 def _new_trace() -> TraceContext:

@@ -15,9 +15,8 @@ from typing import Any
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, LogRecordExportResult, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import VERSION, Line, LoopStopped
@@ -25,6 +24,7 @@ from ralph_otel.exporters import otlp
 from ralph_otel.pipeline import Pipeline, tame_sdk_logging
 from ralph_otel.runs import fold
 from ralph_otel.signals.logs import LogSignals
+from ralph_otel.signals.spans import OwnSpans
 from ralph_otel.signals.traces import TraceSignals
 from ralph_otel.state import RunState
 
@@ -51,13 +51,12 @@ class Replay:
         self._deadline = time.monotonic() + timeout
         self._endpoint = endpoint
         self._pipeline = Pipeline(config, run_id, list, dict, export=False)
-        self._spans = InMemorySpanExporter()
+        self._spans: list[ReadableSpan] = []
         self._records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # the SDK's own
-        tracers = TracerProvider(resource=self._pipeline.resource, shutdown_on_exit=False)
-        tracers.add_span_processor(SimpleSpanProcessor(self._spans))
         loggers = LoggerProvider(resource=self._pipeline.resource, shutdown_on_exit=False)
         loggers.add_log_record_processor(SimpleLogRecordProcessor(self._records))
-        self._traces, self._logs = TraceSignals(lambda: tracers), LogSignals(lambda: loggers)
+        self._traces = TraceSignals(OwnSpans(self._spans.append, self._pipeline.resource))
+        self._logs = LogSignals(lambda: loggers)
         self._span_exporter = otlp.span_exporter(config.home, endpoint, again)
         self._log_exporter = otlp.log_exporter(endpoint)
 
@@ -76,7 +75,7 @@ class Replay:
 
     def send(self) -> None:
         """Send the spans and log records that have gathered."""
-        spans, records = self._spans.get_finished_spans(), self._records.get_finished_logs()
+        spans, records = self._spans[:], self._records.get_finished_logs()
         self._spans.clear()
         self._records.clear()
         for start in range(0, len(spans), _BATCH):

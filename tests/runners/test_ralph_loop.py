@@ -114,6 +114,11 @@ def test_ctrl_c(stage: Stage) -> None:
 
 
 @pytest.mark.integration
+def test_a_journal_that_cannot_be_written_costs_the_loop_nothing(stage: Stage) -> None:
+    stage.same_without_journals([says("ROTATE")], *RUN, "2")
+
+
+@pytest.mark.integration
 def test_a_killed_runner(stage: Stage) -> None:
     assert_crashed(stage.kill([HANGS], *RUN, "3"))
 

@@ -136,10 +136,15 @@ def test_an_acp_agent_keeps_its_session(stage: Stage) -> None:
 
 @pytest.mark.integration
 def test_ctrl_c(stage: Stage) -> None:
-    place = stage.same_when_interrupted([HANGS], *run("gemini", 3))
+    place = stage.same_when_interrupted([HANGS], *run("gemini", 3), ordered=False)
 
     assert outcomes(place) == [(1, "cancelled")]
     assert stop_reason(place) == "user_signal"
+
+
+@pytest.mark.integration
+def test_a_journal_that_cannot_be_written_costs_the_loop_nothing(stage: Stage) -> None:
+    stage.same_without_journals([COMPLETE], *run("gemini", 1))
 
 
 @pytest.mark.integration

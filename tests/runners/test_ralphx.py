@@ -27,12 +27,6 @@ accounts = Database()
 with sqlite3.connect(accounts.db_path) as connection:  # a fresh database of 0.4.3 lacks what its code writes
     connection.execute("ALTER TABLE accounts ADD COLUMN priority INTEGER")
 accounts.create_account("somebody@example.org", "token", int(time.time()) + 100000)
-folder = Path.cwd()
-db = ProjectDatabase(folder)
-db.create_workflow("w", "w", status="active")
-step = db.create_workflow_step("w", 1, "step", "autonomous", status="active")["id"]
-for number in range(setting.get("items", 0)):
-    db.create_work_item(f"i{number}", "w", step, "do it", status="completed")
 consumer = setting.get("items") is not None
 config = LoopConfig(
     name="tidy", display_name="Tidy", type="consumer" if consumer else "generator",
@@ -40,23 +34,30 @@ config = LoopConfig(
     mode_selection={"strategy": "fixed", "fixed_mode": "only"},
     limits={"cooldown_between_iterations": 0, "max_consecutive_errors": 2, **setting.get("limits", {})},
 )
-executor = LoopExecutor(
-    Project(id="p", slug="p", name="p", path=folder), config, db, "w", step,
-    consume_from_step_id=step if consumer else None,
-)
 
-async def main():
-    if setting.get("pause"):
-        executor.add_event_handler(lambda event: event.event.value == "iteration_completed" and pause())
-    return await executor.run(max_iterations=setting.get("iterations"))
+def executor_in(folder):
+    folder.mkdir(exist_ok=True)
+    db = ProjectDatabase(folder)
+    db.create_workflow("w", "w", status="active")
+    step = db.create_workflow_step("w", 1, "step", "autonomous", status="active")["id"]
+    for number in range(setting.get("items", 0)):
+        db.create_work_item(f"i{number}", "w", step, "do it", status="completed")
+    project = Project(id="p", slug="p", name="p", path=folder)
+    return LoopExecutor(project, config, db, "w", step, consume_from_step_id=step if consumer else None)
 
-def pause():
-    if not executor.is_paused and executor.current_iteration == 1:
+def pause(executor, event):
+    if event.event.value == "iteration_completed" and not executor.is_paused and executor.current_iteration == 1:
         executor.pause()
         asyncio.get_running_loop().call_later(0.3, executor.resume)
 
-run = asyncio.run(main())
-print(run.status.value, run.iterations_completed, run.items_generated)
+async def main():
+    executors = [executor_in(Path.cwd() / folder) for folder in setting.get("folders", ["."])]
+    if setting.get("pause"):
+        executors[0].add_event_handler(lambda event: pause(executors[0], event))
+    return await asyncio.gather(*[executor.run(max_iterations=setting.get("iterations")) for executor in executors])
+
+for run in asyncio.run(main()):
+    print(run.status.value, run.iterations_completed, run.items_generated)
 """
 FINDS: dict[str, Any] = {"journal": True, "text": json.dumps([{"id": "i1", "content": "found"}])}
 FINDS_NOTHING: dict[str, Any] = {"journal": True}
@@ -147,12 +148,32 @@ def test_a_pause(stage: Stage) -> None:
 
 
 @pytest.mark.integration
+def test_loops_side_by_side_do_not_mix(stage: Stage) -> None:
+    place = stage.play([FINDS], *run(iterations=2, folders=["one", "two"]))
+
+    assert place.done.stdout.count("completed 2") == 2
+    given = sorted(call["environment"]["TRACEPARENT"] for call in place.calls())
+    agents = [line for path in place.journals() for line in place.of(path, "agent.started")]
+    assert given == sorted(f"00-{line['trace_id']}-{line['span_id']}-01" for line in agents)
+    for path in place.journals():
+        assert [line["iteration"] for line in place.of(path, "iteration.finished")] == [1, 2]
+        assert len({line["trace_id"] for line in place.of(path, "agent.started")}) == 1
+        assert len(place.of(path, "usage.measured")) == len(place.of(path, "tool.called")) == 2
+    assert len(given) == 4
+
+
+@pytest.mark.integration
 def test_ctrl_c(stage: Stage) -> None:
     place = stage.same_when_interrupted([FINDS, {**FINDS, **HANGS}], *run(iterations=5))
 
     assert outcomes(place) == [(1, "success"), (2, "cancelled")]
     assert place.lines("agent.finished")[1]["exit_code"] == -signal.SIGINT
     assert stop_reason(place) == "user_signal"
+
+
+@pytest.mark.integration
+def test_a_journal_that_cannot_be_written_costs_the_loop_nothing(stage: Stage) -> None:
+    stage.same_without_journals([FINDS], *run(iterations=2))
 
 
 @pytest.mark.integration

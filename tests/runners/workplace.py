@@ -121,8 +121,12 @@ class Stage:
         without.done = without.run(self.command(*arguments), **changes)
         return _compared(without, self.play(plan, *arguments, **changes))
 
-    def same_when_interrupted(self, plan: Sequence[dict[str, Any]], *arguments: str) -> Workplace:
-        """Without and with, press ctrl-C while an agent hangs, and find the same."""
+    def same_when_interrupted(self, plan: Sequence[dict[str, Any]], *arguments: str, ordered: bool = True) -> Workplace:
+        """Without and with, press ctrl-C while an agent hangs, and find the same.
+
+        Args:
+            ordered: whether the runner prints what comes of it in the same order every time.
+        """
         places = []
         for wrap in (list, lambda command: launched(*command)):
             place = self.workplace(plan)
@@ -131,7 +135,17 @@ class Stage:
             os.killpg(process.pid, signal.SIGINT)
             place.done = _ended(process)
             places.append(place)
-        return _compared(*places)
+        return _compared(*places, arrange=str if ordered else _sorted)
+
+    def same_without_journals(self, plan: Sequence[dict[str, Any]], *arguments: str) -> None:
+        """Run it without, and with `ralph-otel run` but no place for journals any more, and find the same output."""
+        without, place = self.workplace(plan), self.workplace(plan)
+        expected = without.run(self.command(*arguments))
+        spoil = 'rm -rf home/runs && touch home/runs && exec "$@"'
+        found = place.run(launched("bash", "-c", spoil, "bash", *self.command(*arguments)))
+        assert settled(found.stdout, place) == settled(expected.stdout, without)
+        assert found.returncode == expected.returncode
+        assert not any("TRACEPARENT" in call["environment"] for call in place.calls())
 
     def kill(self, plan: Sequence[dict[str, Any]], *arguments: str) -> Workplace:
         """Kill the runner, under `ralph-otel run`, while an agent hangs."""
@@ -149,14 +163,18 @@ def _ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def _compared(without: Workplace, place: Workplace) -> Workplace:
-    assert settled(place.done.stdout, place) == settled(without.done.stdout, without)
-    assert settled(place.done.stderr, place) == settled(without.done.stderr, without)
+def _compared(without: Workplace, place: Workplace, arrange: Callable[[str], str] = str) -> Workplace:
+    assert arrange(settled(place.done.stdout, place)) == arrange(settled(without.done.stdout, without))
+    assert arrange(settled(place.done.stderr, place)) == arrange(settled(without.done.stderr, without))
     assert place.done.returncode == without.done.returncode
     ends = [[call.get("exit") for call in one.calls()] for one in (place, without)]
     assert ends[0] == ends[1]
     assert not any("RALPH_OTEL_LAUNCH" in call["environment"] for call in place.calls())
     return place
+
+
+def _sorted(text: str) -> str:
+    return "\n".join(sorted(text.splitlines()))
 
 
 def assert_crashed(place: Workplace) -> None:

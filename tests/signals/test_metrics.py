@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, HistogramDataPoint, Sum
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -299,6 +300,16 @@ def test_a_value_on_a_bound_is_in_that_bucket() -> None:
     [point] = figures.metrics()["ralph_loop.wait"].data.data_points
     assert isinstance(point, HistogramDataPoint)
     assert (list(point.bucket_counts), point.count, point.sum) == ([2, 1, 1, 1], 5, 105.0)
+
+
+def test_a_sum_may_become_greater_than_what_otlp_can_carry_as_an_integer() -> None:
+    tape = Tape("fix", runner="r")
+    for _ in range(4):
+        tape.add(1, "usage.measured", input_tokens=2**63 - 1)
+    figures = Figures().play(tape.lines, batch=2)
+    [total] = figures.series("ralph_loop.tokens").values()
+    assert (type(total), total) == (float, 4.0 * 2**63)
+    assert encode_metrics(figures.read()).ByteSize() > 0
 
 
 # -- exemplars --------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.signals import traces as traces_module
+from ralph_otel.signals.spans import HostSpans, OwnSpans
 from ralph_otel.signals.traces import TraceSignals
 from ralph_otel.state import States
 from support.strategies import valid_line
@@ -24,14 +25,17 @@ LOOP, SESSION, ITERATION, AGENT, OTHER = (character * 16 for character in "12345
 
 
 class Traces:
-    """Spans on a provider of their own, made as a recorder makes them."""
+    """Spans as a recorder makes them: for our own pipeline, or on a host's provider."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: bool = True) -> None:
         self.exporter = InMemorySpanExporter()
         self.provider = TracerProvider(shutdown_on_exit=False)
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        processor = SimpleSpanProcessor(self.exporter)
+        self.provider.add_span_processor(processor)
         self.states = States()
-        self.signals = TraceSignals(lambda: self.provider)
+        self.signals = TraceSignals(
+            OwnSpans(processor.on_end, self.provider.resource) if own else HostSpans(lambda: self.provider)
+        )
 
     def play(self, lines: Iterable[Line]) -> Traces:
         for line in lines:
@@ -50,9 +54,9 @@ class Traces:
         return span
 
 
-@pytest.fixture
-def traces() -> Iterator[Traces]:
-    made = Traces()
+@pytest.fixture(params=[True, False], ids=["own", "host"])
+def traces(request: pytest.FixtureRequest) -> Iterator[Traces]:
+    made = Traces(own=request.param)
     yield made
     made.provider.shutdown()
 
@@ -245,7 +249,7 @@ def test_spans_that_never_end_do_not_fill_the_memory(traces: Traces, monkeypatch
 
 def test_a_host_may_set_up_its_provider_later() -> None:
     made, provider = Traces(), [NoOpTracerProvider()]
-    made.signals = TraceSignals(lambda: provider[0])
+    made.signals = TraceSignals(HostSpans(lambda: provider[0]))
     early = loop().add(1, "iteration.started", iteration=1, span=ITERATION)
     made.play(early.add(2, "iteration.finished", iteration=1, outcome="success", duration=1, span=ITERATION).lines)
     provider[:] = [made.provider]  # type: ignore[list-item]  # both are providers

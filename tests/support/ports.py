@@ -21,6 +21,7 @@ def taken(*ports: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for port in ports:
             other = stack.enter_context(socket.socket())
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 other.bind(("127.0.0.1", port))
                 other.listen()

@@ -31,11 +31,12 @@ class LogSignals:
 
     def record(self, line: Line, state: RunState) -> None:
         """Take in a completed line, and its run's state after it."""
-        if self._made is None:
-            self._made = self._provider().get_logger("ralph_otel", __version__, SCHEMA_URL)
+        logger = self._logger()
+        if logger is None:
+            return
         row = LOGS.get(line["type"], _UNKNOWN)
         severity = _severity(row, line)
-        self._made.emit(
+        logger.emit(
             LogRecord(
                 timestamp=line["ts"],
                 context=context_of(line, state),
@@ -46,6 +47,14 @@ class LogSignals:
                 event_name=f"ralph.{line['type']}",
             )
         )
+
+    def _logger(self) -> Logger | None:
+        """The logger; None while a host has no SDK for logs: records would be made for nothing."""
+        if self._made is None:
+            provider = self._provider()
+            if not type(provider).__module__.startswith("opentelemetry._logs"):
+                self._made = provider.get_logger("ralph_otel", __version__, SCHEMA_URL)
+        return self._made
 
 
 class _Fields(dict[str, Any]):

@@ -25,6 +25,8 @@ MAX_GENERIC = 500
 """Names that the generic operations may make; measurements of further ones are refused, counted and said."""
 MAX_NAME = 255
 """Characters of an instrument's name, prefix included: OpenTelemetry's own limit."""
+MAX_EXACT = 2**53
+"""From here on a counter is added to in floats, which hold all smaller integers exactly."""
 MAX_SERIES = 2000
 """Sets of attributes of one gauge; what comes beyond goes into one overflow series, as in the SDK."""
 MAX_LABELS = 20
@@ -144,7 +146,8 @@ class MetricSignals:
                 self._feed(stream, line, state)
         added, self._added = self._added, {}
         for key, (value, line, state) in added.items():
-            key[0](value, _attributes(key), context_of(line, state))
+            # An integer that outgrows what OTLP can carry would stop the export of all metrics; a float cannot.
+            key[0](value if value < MAX_EXACT else float(value), _attributes(key), context_of(line, state))
 
     def go_on(self, states: Iterable[RunState]) -> None:
         """Show what is going on in runs that began before these instruments."""

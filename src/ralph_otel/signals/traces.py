@@ -7,29 +7,18 @@ those very ids, with the times of its events, and with what was measured inside 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
-from opentelemetry.sdk.trace import Tracer, TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import (
-    INVALID_SPAN_CONTEXT,
-    Link,
-    NonRecordingSpan,
-    SpanKind,
-    Status,
-    StatusCode,
-    set_span_in_context,
-)
+from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
 
 from ralph_otel.catalog import ERROR_TYPE, SPANS, Attribute, Span
 from ralph_otel.catalog.attributes import INPUT_TOKENS, ITERATIONS, RUN_ID
 from ralph_otel.catalog.spans import LEARNT, SUMMED
 from ralph_otel.events import Line
-from ralph_otel.signals.context import SCHEMA_URL, span_context
+from ralph_otel.signals.context import span_context
+from ralph_otel.signals.spans import FinishedSpan, MakeSpan
 from ralph_otel.state import RunState
-from ralph_otel.version import __version__
 
 MAX_OPEN = 10_000
 """Spans that may be open at once; the oldest are given up beyond."""
@@ -43,25 +32,6 @@ _INPUTS = ("input_tokens", "cache_read_tokens", "cache_creation_tokens")
 _FAILED = ("failure", "timeout")
 
 _Key = tuple[str, str]
-
-
-class ChosenIds(IdGenerator):
-    """Hands out the ids that a line carries, one span at a time."""
-
-    def __init__(self) -> None:
-        self.trace_id = self.span_id = 0
-
-    def generate_trace_id(self) -> int:
-        """The line's trace id."""
-        return self.trace_id
-
-    def generate_span_id(self) -> int:
-        """The line's span id."""
-        return self.span_id
-
-    def is_trace_id_random(self) -> bool:
-        """They were drawn at random."""
-        return True
 
 
 class _Open:
@@ -93,17 +63,14 @@ class _Run:
 
 
 class TraceSignals:
-    """Spans on one provider.
+    """Spans from events.
 
     Args:
-        provider: gives the provider, ours or the host's. It is asked until it gives one of the SDK: a host may set up
-            its own after us. Spans that end before are lost, as the host's own are.
+        make: makes a span whose whole life is known; see `ralph_otel.signals.spans`.
     """
 
-    def __init__(self, provider: Callable[[], Any]) -> None:
-        self._provider = provider
-        self._ids = ChosenIds()
-        self._made: Tracer | None = None
+    def __init__(self, make: MakeSpan) -> None:
+        self._make = make
         self._open: dict[_Key, _Open] = {}
         self._runs: dict[str, _Run] = {}
 
@@ -203,35 +170,24 @@ class TraceSignals:
 
     def _export(self, span: _Open, end: int) -> None:
         line, row = span.line, span.row
-        own, tracer = span_context(line["trace_id"], line["span_id"]), self._tracer()
-        if own is None or tracer is None or not span.sampled:
+        own = span_context(line["trace_id"], line["span_id"])
+        if own is None or not span.sampled:
             return
-        parent = span_context(line["trace_id"], line.get("parent_span_id") or "0", remote=row is _LOOP)
-        self._ids.trace_id, self._ids.span_id = own.trace_id, own.span_id
-        made = tracer.start_span(
-            row.name.format_map(line),
-            context=set_span_in_context(NonRecordingSpan(parent or INVALID_SPAN_CONTEXT)),
-            kind=SpanKind.CLIENT if row.client else SpanKind.INTERNAL,
-            attributes=span.attributes,
-            links=span.links,
-            start_time=line["ts"],
-        )
         if span.error is not None:
-            made.set_attribute(ERROR_TYPE.name, span.error)
-            made.set_status(Status(StatusCode.ERROR))
-        made.end(max(end, line["ts"]))
-
-    def _tracer(self) -> Tracer | None:
-        if self._made is None:
-            provider = self._provider()
-            inner = getattr(provider, "provider", None)  # logfire hands out a wrapper around the SDK's
-            if isinstance(inner, TracerProvider):
-                provider = inner
-            tracer = provider.get_tracer("ralph_otel", __version__, SCHEMA_URL)
-            if isinstance(tracer, Tracer):
-                tracer.id_generator = self._ids
-                self._made = tracer
-        return self._made
+            span.attributes[ERROR_TYPE.name] = span.error
+        self._make(
+            FinishedSpan(
+                name=row.name.format_map(line),
+                context=own,
+                parent=span_context(line["trace_id"], line.get("parent_span_id") or "", remote=row is _LOOP),
+                kind=SpanKind.CLIENT if row.client else SpanKind.INTERNAL,
+                attributes=span.attributes,
+                links=span.links,
+                start=line["ts"],
+                end=max(end, line["ts"]),
+                failed=span.error is not None,
+            )
+        )
 
     # -- what is learnt ---------------------------------------------------------------------------------------------
 

@@ -1,0 +1,35 @@
+"""What the table says of ralphify, seen in a real one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from workplace import WORKS, Stage, Workplace, signals_in
+
+PAUSES = """
+import threading
+from pathlib import Path
+from ralphify import EventType, RunConfig, RunState, run_loop
+state = RunState("r")
+
+class Pause:
+    def emit(self, event):
+        if event.type is EventType.ITERATION_COMPLETED and event.data["iteration"] == 1:
+            state.request_pause()
+        elif event.type is EventType.RUN_PAUSED:
+            threading.Timer(0.2, state.request_resume).start()
+
+my = Path("my")
+run_loop(RunConfig(agent="claude -p", ralph_dir=my, ralph_file=my / "RALPH.md", max_iterations=2), state, Pause())
+"""
+
+
+@pytest.mark.integration
+def test_what_is_seen_is_what_the_table_says(tmp_path: Path) -> None:
+    def prepare(place: Workplace) -> None:
+        (place.folder / "my" / "RALPH.md").write_text("---\nagent: claude -p\n---\nGo on.\n")
+
+    stage = Stage("ralphify", tmp_path, prepare)
+    place = stage.play([WORKS], "python", "-c", PAUSES)
+    assert signals_in([place]) == set(stage.runner.sees)
