@@ -38,8 +38,9 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+# Without those that test what uses the standard library alone.
 oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest
+	$(OLDEST)/bin/python -m pytest --ignore tests/agents --ignore tests/runners
 
 # The environments are made anew when what they are made from changes.
 $(READY): pyproject.toml constraints.txt

@@ -111,11 +111,12 @@ def play(demo: Demo) -> None:
     title("What is left: a journal for each run, and every figure can be had from it")
     demo.run("ralph-otel runs")
     demo.run("ralph-otel export latest --format json | head -n 29")
-    demo.run("git log --oneline")
+    demo.run("ralph-otel report latest --output ../report.html")
 
     title("Done")
-    say(f"The journals are in {demo.environment['RALPH_OTEL_HOME']}/runs: one JSON object a line.")
-    say("With the three lines at the top, any ralph-otel command works on them; try: ralph-otel export")
+    say(f"The report, for a browser: {demo.folder / 'report.html'}")
+    say(f"The journals, one JSON object a line: {demo.environment['RALPH_OTEL_HOME']}/runs")
+    say("With the three lines at the top, any ralph-otel command works on them; try: ralph-otel top")
     say(f"Nothing else is left. To remove it: rm -r {shlex.quote(str(demo.folder))}")
 
 

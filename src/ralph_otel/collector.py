@@ -174,17 +174,17 @@ class MetricsCollector:
     def increment(self, name: str, value: float = 1, labels: Labels | None = None) -> None:
         """Add to a counter of your own: a value of 0 or more."""
         if self.enabled:
-            self.emit(events.CounterAdded(name, value, _plain(labels)))
+            self.emit(events.CounterAdded(name, value, probe.labels_of(labels, "labels")))
 
     def set_gauge(self, name: str, value: float, labels: Labels | None = None) -> None:
         """Set a gauge of your own."""
         if self.enabled:
-            self.emit(events.GaugeSet(name, value, _plain(labels)))
+            self.emit(events.GaugeSet(name, value, probe.labels_of(labels, "labels")))
 
     def observe(self, name: str, value: float, labels: Labels | None = None) -> None:
         """Put a value into a histogram of your own, with the duration buckets."""
         if self.enabled:
-            self.emit(events.HistogramObserved(name, value, _plain(labels)))
+            self.emit(events.HistogramObserved(name, value, probe.labels_of(labels, "labels")))
 
     def record_iteration(self, duration: float, success: bool) -> None:
         """An iteration has finished: its seconds, and whether it succeeded."""
@@ -382,10 +382,6 @@ def _folder_name() -> str:
 
 def _nowhere(line: Line) -> None:
     """The sink of a collector that records nothing."""
-
-
-def _plain(labels: Labels | None) -> dict[str, Any] | None:
-    return dict(labels) if labels else None
 
 
 def _seconds(duration: Any) -> Any:

@@ -279,7 +279,7 @@ class TestsFinished(Event):
     skipped: int | None = _may(COUNT, "Tests that were skipped.")
     total: int | None = _may(COUNT, "All tests; passed + failed + skipped where absent.")
     duration: float | None = _may(AMOUNT, "Seconds the run took.")
-    results: dict[str, bool] | None = _may(RESULTS, "Test id to whether it passed; what flaky tests are found by.")
+    results: Mapping[str, bool] | None = _may(RESULTS, "Test id to whether it passed; what flaky tests are found by.")
 
 
 @dataclass

@@ -1,7 +1,9 @@
 """`ralph-otel run`: a command with telemetry, and otherwise as it would be without.
 
-The command starts before anything that takes time is imported. Runners below it write journals (`runners.launched`); a
-recorder here follows these and exports. When the command has ended, the journals of loops that were killed are closed.
+The command starts before anything that takes time is imported. Runners below it write journals (`runners.launched`);
+for a shell script, which has no runner to speak for it, the journal is written here, of what the stand-ins of its
+agents tell (`shims`). A recorder here follows the journals and exports. When the command has ended, the journals of
+loops that were killed are closed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +27,7 @@ from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
     from ralph_otel.recorder import Recorder
+    from ralph_otel.shims.agents import ShellAgents
 
 END_TIMEOUT = 1.8
 """Seconds that the recorder may take when the command has ended."""
@@ -31,23 +35,38 @@ _TAIL = 4096
 """How many bytes at a journal's end are searched for its last event."""
 
 
-def main(command: Sequence[str], config: MetricsConfig | None = None, verbose: bool = False) -> None:
+@dataclass(frozen=True)
+class Wishes:
+    """What the user wants of a launch.
+
+    Args:
+        verbose: whether to say on stderr what is recorded where.
+        name: what the loop of a shell script is called; by default as the script.
+        agents: further commands that are agents.
+    """
+
+    verbose: bool = False
+    name: str | None = None
+    agents: Sequence[str] = ()
+
+
+def main(command: Sequence[str], config: MetricsConfig | None = None, wishes: Wishes = Wishes()) -> None:
     """Run a command with telemetry, and end this process the way it ends.
 
     Args:
         command: the command and its arguments.
         config: by default what the environment and the configuration file say.
-        verbose: whether to say on stderr what is recorded where.
+        wishes: what else there is to say.
     """
     try:
-        returncode = run(command, config if config is not None else MetricsConfig(), verbose)
+        returncode = run(command, config if config is not None else MetricsConfig(), wishes)
     except CannotStart as error:
         _say(str(error))
         returncode = error.exit_code
     end_like(returncode)
 
 
-def run(command: Sequence[str], config: MetricsConfig, verbose: bool = False) -> int:
+def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()) -> int:
     """Run a command with telemetry.
 
     Returns:
@@ -61,22 +80,59 @@ def run(command: Sequence[str], config: MetricsConfig, verbose: bool = False) ->
             supervisor.start(command, os.environ)
             return supervisor.wait()
         launch = Launch(new_run_id(), folder, config.trace_iterations)
-        pid = supervisor.start(command, launch.environment(os.environ))
-        recorder = _start_recorder(config, launch, pid)
-        if verbose:
-            _say(f"run {launch.run_id}{_address(recorder)}")
-        returncode = supervisor.wait()
-        journals = [path for path in journals_of(launch) if path.stat().st_size]
-        for path in journals:
-            killed = _end_if_killed(path)
-            if verbose:
-                _say(f"journal {path}" + (", whose loop was killed" if killed else ""))
-        if journals:
-            _stop_recorder(recorder)
-        else:
-            known = ", ".join(runner.distribution for runner in runners.RUNNERS)
-            _say(f"no loop was seen in {shlex.join(command)[:200]}; seen are those of {known}; see docs/runners.md")
+        environment = launch.environment(os.environ)
+        with _shell_agents(launch, command, config.home, environment.get("PATH"), wishes) as shell:
+            pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
+            if shell is not None:
+                shell.start()
+            recorder = _start_recorder(config, launch, pid)
+            if wishes.verbose:
+                _say(f"run {launch.run_id}{_address(recorder)}")
+            returncode = supervisor.wait()
+            if shell is not None:
+                shell.drain()
+                shell.stop(returncode)
+        _finish(launch, recorder, command, wishes.verbose)
         return returncode
+
+
+def _finish(launch: Launch, recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
+    """The command has ended: end what was killed, and send what waits."""
+    journals = [path for path in journals_of(launch) if path.stat().st_size]
+    for path in journals:
+        killed = _end_if_killed(path)
+        if verbose:
+            _say(f"journal {path}" + (", whose loop was killed" if killed else ""))
+    if journals:
+        _stop_recorder(recorder)
+        return
+    known = ", ".join(runner.distribution for runner in runners.RUNNERS)
+    _say(
+        f"no loop was seen in {shlex.join(command)[:200]}; seen are those of {known}, and agents that a script calls "
+        "by name: --agent adds one; see docs/runners.md"
+    )
+
+
+@contextlib.contextmanager
+def _shell_agents(
+    launch: Launch, command: Sequence[str], home: Path, path: str | None, wishes: Wishes
+) -> Iterator[ShellAgents | None]:
+    """What sees the agents of a shell script; None where there are none, or where that cannot be made."""
+    from ralph_otel.shims.agents import ShellAgents
+
+    shell = None
+    try:
+        shell = ShellAgents(launch, command, wishes.name, wishes.agents, home, path or "")
+    except OSError as error:
+        _say(f"the agents of shell scripts are not seen: {error.strerror or error}; set TMPDIR to another folder")
+    try:
+        missing = [name for name in wishes.agents if shell is not None and name not in shell.found]
+        if missing:
+            _say(f"--agent {', '.join(missing)}: not seen, for there is no such command on PATH")
+        yield shell
+    finally:
+        if shell is not None:
+            shell.close()
 
 
 @contextlib.contextmanager
@@ -158,12 +214,12 @@ def _end_if_killed(path: Path) -> bool:
 
     A loop whose process outlives the command goes on; its journal does, too.
     """
-    from ralph_otel import recovery
-
     try:
+        from ralph_otel import recovery
+
         return not _says_stopped(path) and recovery.end(path)
-    except OSError as error:
-        _say(f"cannot look at {path}: {error.strerror}")
+    except (OSError, ImportError) as error:  # the command may have removed what we are installed in
+        _say(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}")
         return False
 
 

@@ -220,6 +220,6 @@ def test_names_of_wide_characters_take_no_other_column_its_place(home: Path, mon
     tape = Tape("日本語のループ" * 9, run).iteration(1, 1).add(10_168, "loop.stopped", reason="completed")
     write(home, run, tape)
     line = call("runs").out.splitlines()[1]
-    assert line.startswith(f"{run} 日本語")
+    assert line.startswith(f"{run} 日本")
     assert line.endswith("2h49m28s")
     assert cell_len(line) <= 70

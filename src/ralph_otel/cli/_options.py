@@ -5,17 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from ralph_otel.config import MetricsConfig
-from ralph_otel.runs import LATEST, RunError, find
+from ralph_otel.journal import BadLine, decode
+from ralph_otel.runs import LATEST, RunError, find, journals, matching
 
-run_argument = click.argument("run", default=LATEST, metavar="[RUN]")
-"""A run id, an unambiguous beginning of one, `latest`, or a file's path."""
+_OFFERED = 50
+"""Runs that a shell offers, the newest."""
 
 
 def home() -> Path:
     """The folder of the journals, as configured."""
     return MetricsConfig().home
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell offers for a RUN: the newest first, each with its loop's name. Give it as `shell_complete`."""
+    known = journals(home())
+    fitting = matching(incomplete, known) if incomplete else known
+    items = [CompletionItem(path.stem, help=_loop_name(path)) for path in reversed(fitting[-_OFFERED:])]
+    return [*items, CompletionItem(LATEST)] if LATEST.startswith(incomplete) else items
+
+
+def _loop_name(path: Path) -> str:
+    """The loop's name as the journal's first line has it; "" where it has none."""
+    try:
+        with path.open("rb") as file:
+            return "".join(each for each in decode(file.readline(65_536)).get("name", "") if each.isprintable())
+    except (OSError, BadLine, TypeError):
+        return ""
+
+
+run_argument = click.argument("run", default=LATEST, metavar="[RUN]", shell_complete=complete_run)
+"""A run id, an unambiguous part of one, `latest`, or a file's path."""
 
 
 def journal_of(run: str) -> Path:

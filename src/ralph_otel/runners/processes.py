@@ -5,10 +5,11 @@ While a loop runs, such a process gets TRACEPARENT into its environment, and the
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ralph_otel.runners.attachment import Attachment, leave_no_frame
@@ -69,10 +70,13 @@ def agents_by_subprocess(attachment: Attachment, module: str, *starters: str) ->
     attachment.stand_in(WHAT, module, subprocess, StandIn(subprocess, **known))
 
 
-def agents_by_asyncio(attachment: Attachment, module: str) -> None:
+def agents_by_asyncio(attachment: Attachment, module: str, hear: Callable[[Watch, bytes], None] = Watch.reads) -> None:
     """Know the processes that a module of the runner starts by `asyncio.create_subprocess_exec`.
 
-    What the runner reads of their output, in pieces, is seen as well.
+    Args:
+        attachment: the adapter's.
+        module: the module's full name.
+        hear: takes what the runner reads of their standard output, in pieces.
     """
     asyncio: Any = sys.modules.get("asyncio")  # not imported here: some runners do without
     if asyncio is None:
@@ -90,7 +94,7 @@ def agents_by_asyncio(attachment: Attachment, module: str) -> None:
         if watch is not None:
             watch.process = process
             if process.stdout is not None:
-                _listen(attachment, watch, process.stdout)
+                _listen(attachment, functools.partial(hear, watch), process.stdout)
         return process
 
     attachment.stand_in(WHAT, module, asyncio, StandIn(asyncio, create_subprocess_exec=create_subprocess_exec))
@@ -108,14 +112,14 @@ def _with_variables(
     return {**given, "env": {**(os.environ if environment is None else environment), **variables}}
 
 
-def _listen(attachment: Attachment, watch: Watch, stream: Any) -> None:
+def _listen(attachment: Attachment, hear: Callable[[bytes], None], stream: Any) -> None:
     """Hear what a runner reads from an `asyncio.StreamReader` in pieces of a limited size."""
     read = stream.read
 
     async def heard(n: int = -1) -> bytes:
         data: bytes = await read(n)
         if n >= 0:  # without a limit, it calls itself with one
-            attachment.quietly(WHAT, watch.reads, data)
+            attachment.quietly(WHAT, hear, data)
         return data
 
     stream.read = heard  # of this one object

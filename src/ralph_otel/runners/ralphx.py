@@ -40,7 +40,7 @@ def attach(start_loop: StartLoop, version: str, report: Report) -> None:
         return
     seen.look_on("how agents end", _ADAPTER, "execute", set(), in_loop(_agent))
     seen.look_on("tools and context", _ADAPTER, "_parse_jsonl_event", {"data"}, in_loop(_session_record))
-    agents_by_asyncio(seen, "ralphx.adapters.claude_cli")
+    agents_by_asyncio(seen, "ralphx.adapters.claude_cli", _keep)
 
 
 def detach() -> None:
@@ -93,8 +93,14 @@ def _end_iteration(watch: Watch, number: int, data: dict[str, Any]) -> None:
     watch.end_iteration(outcome, None, data["duration"])
 
 
+def _keep(watch: Watch, output: bytes) -> None:
+    """Keep what the agent prints to its end: the session file, which ralphx reads meanwhile, comes before the result."""
+    watch.notes.setdefault("output", bytearray()).extend(output)
+
+
 def _agent(watch: Watch, call: Call) -> Iterator[None]:
     yield
+    watch.reads_afterwards(bytes(watch.notes.pop("output", b"")))
     if call.error is None:
         result = call.result
         watch.end_agent("timeout" if result.timeout else None if result.success else "failure")

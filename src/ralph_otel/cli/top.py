@@ -1,0 +1,56 @@
+"""`ralph-otel top`: all loops of this machine, live in the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+
+from ralph_otel.cli._options import home
+from ralph_otel.views.live import Live
+
+_PLAIN = (None, "", "dumb", "unknown")
+"""Kinds of terminals that have no cursor to move."""
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Print a plain table and end; so it does where there is no terminal.")
+@click.option("--budget", type=click.FloatRange(0, min_open=True), help="US dollars that a loop may cost.")
+@click.option("--interval", type=click.FloatRange(0.2), default=1.0, show_default=True, help="Seconds between looks.")
+@click.option("-n", "--most", type=click.IntRange(0), default=50, show_default=True, help="Ended runs that are shown.")
+def command(once: bool, budget: float | None, interval: float, most: int) -> None:
+    """The loops that run, and the last that ended, live in the terminal.
+
+    Everything comes from the journals, for loops started in any way. Keys: arrows and enter for one loop in detail, s
+    to sort, / to filter, ? for help, q to quit.
+
+    Example: ralph-otel top --budget 20
+    """
+    live = Live(home(), most)
+    try:
+        if once or not _terminal():
+            click.echo(_table(live), nl=False)
+        else:
+            from ralph_otel.views.top.app import TopApp
+
+            TopApp(live, interval, budget).run()
+    finally:
+        live.close()
+
+
+def _terminal() -> bool:
+    """Whether there is a terminal that can be drawn on. Textual draws on stderr."""
+    return all(each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get("TERM") not in _PLAIN
+
+
+def _table(live: Live) -> str:
+    from ralph_otel.views.top.rows import ordered, row_of
+    from ralph_otel.views.top.table import table
+
+    live.poll()
+    for path, problem in live.errors.items():
+        click.echo(f"ralph-otel: cannot read {path}: {problem}", err=True)
+    now = time.time_ns()
+    return table(ordered(row_of(run, now) for run in live.runs))

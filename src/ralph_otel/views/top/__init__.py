@@ -1,0 +1,1 @@
+"""`ralph-otel top`: the loops of this machine in a terminal, as they go on."""

@@ -1,0 +1,267 @@
+"""What can be watched: the home folder's runs, one journal, the files of other runners in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ralph_otel.events import LoopStarted, LoopStopped
+from ralph_otel.hooks.handling import sweep
+from ralph_otel.journal import runs_folder
+from ralph_otel.notices import notice
+from ralph_otel.watch.files import DiskFolder
+from ralph_otel.watch.memory import Memory
+from ralph_otel.watch.orchestrator import Orchestrator
+from ralph_otel.watch.ralph_claude_code import RalphClaudeCode
+from ralph_otel.watch.ralph_loop import RalphLoop
+from ralph_otel.watch.ralph_runner import RalphRunner
+from ralph_otel.watch.ralph_tui import RalphTui
+from ralph_otel.watch.scribe import Run, Scribe
+from ralph_otel.watch.source import Batch, Format
+
+FORMATS: tuple[Callable[[], Format], ...] = (Orchestrator, RalphClaudeCode, RalphLoop, RalphTui, RalphRunner)
+"""The runners whose files are known."""
+_TAIL = 64 * 1024
+
+Follow = Callable[[Path, int], None]
+"""Have a journal recorded: its path, and how many of its bytes have been recorded before."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How much of the past is wanted.
+
+    Args:
+        again: also what an earlier watch has exported.
+        new: only loops that have not ended, and no spans and log records of what they did before.
+    """
+
+    again: bool = False
+    new: bool = False
+
+    def recorded(self, path: Path, memory: Memory) -> int:
+        """How many bytes of a journal that is there already need no spans and log records."""
+        if self.new:
+            return path.stat().st_size if path.exists() else 0
+        return 0 if self.again else memory.recorded.get(path.stem, 0)
+
+
+class CannotWatch(Exception):
+    """What was asked for cannot be watched; the text says why."""
+
+
+class Target(Protocol):
+    """Something that is watched."""
+
+    memory: Memory
+
+    def look(self) -> None:
+        """See what is new, and have new journals followed."""
+
+    def folders(self) -> Iterable[Path]:
+        """The folders whose changes matter."""
+
+    def settle(self, now: int) -> None:
+        """Look for loops that are over without having said so. `now`: Unix nanoseconds."""
+
+    def bad(self) -> int:
+        """Lines and files that could not be used."""
+
+    def close(self) -> None:
+        """Give back what is open."""
+
+
+def ended(path: Path) -> bool:
+    """Whether a journal says its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            tail = file.read()
+    except OSError:
+        return False
+    return tail.rfind(b'"loop.stopped"') > tail.rfind(b'"loop.started"')
+
+
+class Home:
+    """All runs of a home folder: those that have no end yet, and new ones as they appear."""
+
+    def __init__(self, home: Path, wanted: Wanted, follow: Follow) -> None:
+        self.memory = Memory(home, "home")
+        self._home = home
+        self._folder = runs_folder(home)
+        self._wanted = wanted
+        self._follow = follow
+        self._known: set[Path] = set()
+        self._first = True
+
+    def look(self) -> None:
+        """See `Target`."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            if path in self._known:
+                continue
+            self._known.add(path)
+            left = path.stem in self.memory.recorded  # followed by an earlier watch, perhaps not to its end
+            if not self._first:
+                self._follow(path, 0)
+            elif self._wanted.again or left or not ended(path):
+                self._follow(path, self._wanted.recorded(path, self.memory))
+        self._first = False
+
+    def folders(self) -> Iterable[Path]:
+        """See `Target`."""
+        return (self._folder,)
+
+    def settle(self, now: int) -> None:
+        """See `Target`. What hooks have begun is ended for them."""
+        try:
+            sweep(str(self._home), wait=True)
+        except OSError as error:
+            notice(f"cannot look at {error.filename}: {error.strerror}")
+
+    def bad(self) -> int:
+        """See `Target`. The recorder says it of journals."""
+        return 0
+
+    def close(self) -> None:
+        """See `Target`."""
+
+
+class OneJournal(Home):
+    """One journal; it need not be there yet."""
+
+    def __init__(self, home: Path, path: Path, wanted: Wanted, follow: Follow) -> None:
+        super().__init__(home, wanted, follow)
+        self.memory = Memory(home, str(path.absolute()))
+        self._path = path
+
+    def look(self) -> None:
+        """See `Target`."""
+        if self._first:
+            self._first = False
+            self._follow(self._path, self._wanted.recorded(self._path, self.memory))
+
+    def folders(self) -> Iterable[Path]:
+        """See `Target`."""
+        return (self._path.parent,)
+
+
+class Source:
+    """Other runners' files in a folder; neither the folder nor the files need be there yet.
+
+    Args:
+        home: the folder in whose `runs` the journals are written.
+        path: the folder.
+        formats: those to read; by default those that are found, as they are found.
+        trace_iterations: see `Scribe`.
+
+    Raises:
+        CannotWatch: another process does.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        path: Path,
+        wanted: Wanted,
+        follow: Follow,
+        formats: Iterable[Format] = (),
+        trace_iterations: int = 0,
+    ) -> None:
+        self.memory = Memory(home, str(path.absolute().resolve()))
+        if not self.memory.claim():
+            raise CannotWatch(f"another ralph-otel watches {path} already")
+        self._home = home
+        self._folder = DiskFolder(path)
+        self._wanted = wanted
+        self._follow = follow
+        self._trace_iterations = trace_iterations
+        self._formats: list[tuple[Format, Scribe]] = []
+        self._detect = True
+        for format_ in formats:
+            self._detect = False
+            self._add(format_)
+
+    @property
+    def found(self) -> list[str]:
+        """The runners whose files are there."""
+        return [format_.runner for format_, _ in self._formats]
+
+    def _add(self, format_: Format) -> None:
+        source = f"{format_.runner} {self._folder.path.absolute().resolve()}"
+        scribe = Scribe(runs_folder(self._home), source, self._trace_iterations)
+        self._formats.append((format_, scribe))
+        batches = list(format_.read(self._folder))
+        if self._wanted.new:
+            over = _over(batches)
+            batches = [batch for batch in batches if not over[batch.run]]
+        self._take(batches, scribe)
+        list(scribe.settle(self._folder.now, format_.patience()))
+        for run in scribe.runs.values():
+            if not run.stopped or (not self._wanted.new and (self._wanted.again or run.size == 0 or self._left(run))):
+                self._follow(run.path, self._wanted.recorded(run.path, self.memory))
+
+    def _left(self, run: Run) -> bool:
+        """Whether an earlier watch has not recorded a run to its end."""
+        return run.path.stat().st_size > self.memory.recorded.get(run.run_id, 1 << 62)
+
+    def look(self) -> None:
+        """See `Target`."""
+        self._folder.look()
+        if self._detect:
+            for make in FORMATS:
+                format_ = make()
+                if format_.runner not in self.found and format_.here(self._folder):
+                    self._add(format_)
+        for format_, scribe in self._formats:
+            for run in self._take(format_.read(self._folder), scribe):
+                self._follow(run.path, run.size)  # what was there before has been exported
+
+    @staticmethod
+    def _take(batches: Iterable[Batch], scribe: Scribe) -> list[Run]:
+        written: dict[str, Run] = {}
+        for batch in batches:
+            try:
+                run = scribe.write(batch)
+            except OSError as error:
+                notice(f"cannot write {error.filename}: {error.strerror}; set RALPH_OTEL_HOME to a folder that can be")
+                continue
+            if run is not None:
+                written[run.run_id] = run
+        return list(written.values())
+
+    def folders(self) -> Iterator[Path]:
+        """See `Target`."""
+        patterns = {pattern for format_, _ in self._formats for pattern in format_.watched}
+        for pattern in patterns or {"", ".ralph", ".ralph-tui"}:
+            if "*" in pattern:
+                yield from (self._folder.path / name for name in self._folder.names(pattern))
+            else:
+                yield self._folder.path / pattern
+
+    def settle(self, now: int) -> None:
+        """See `Target`."""
+        for format_, scribe in self._formats:
+            list(scribe.settle(now, format_.patience()))
+
+    def bad(self) -> int:
+        """See `Target`."""
+        return self._folder.oversized + sum(format_.bad for format_, _ in self._formats)
+
+    def close(self) -> None:
+        """See `Target`."""
+        self._folder.close()
+        for _, scribe in self._formats:
+            scribe.close()
+
+
+def _over(batches: Iterable[Batch]) -> dict[str, bool]:
+    """By run, whether it has ended."""
+    over: dict[str, bool] = {}
+    for batch in batches:
+        over.setdefault(batch.run, False)
+        for seen in batch.seen:
+            if isinstance(seen.event, (LoopStarted, LoopStopped)):
+                over[batch.run] = isinstance(seen.event, LoopStopped)
+    return over
