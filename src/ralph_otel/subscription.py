@@ -6,12 +6,15 @@ is told how many; nobody waits for it.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 from ralph_otel.model import LoopMetrics
+
+if TYPE_CHECKING:
+    import asyncio
 
 DEPTH = 64
 """Snapshots that are kept for readers that are behind."""
@@ -32,7 +35,8 @@ class Broadcaster:
         with self._changed:
             self._ring.append(metrics)
             self._published += 1
-            self._tell()
+            self._changed.notify()  # each reader wakes the next: publishing costs the same whatever their number is
+            self._tell_loops()
 
     def close(self) -> None:
         """No more will come: readers end once they have read what is there."""
@@ -47,6 +51,9 @@ class Broadcaster:
 
     def _tell(self) -> None:
         self._changed.notify_all()
+        self._tell_loops()
+
+    def _tell_loops(self) -> None:
         for loop, event in list(self._loops.items()):
             try:
                 loop.call_soon_threadsafe(event.set)
@@ -55,6 +62,8 @@ class Broadcaster:
 
     def _event(self) -> asyncio.Event:
         """The event that wakes the readers of the running asyncio loop."""
+        import asyncio
+
         return self._loops.setdefault(asyncio.get_running_loop(), asyncio.Event())
 
 
@@ -83,6 +92,7 @@ class Subscription:
             while True:
                 found = self._take()
                 if found is not None or self._ended:
+                    ring._changed.notify()
                     return found
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:

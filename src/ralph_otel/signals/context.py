@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
@@ -14,6 +16,7 @@ _EMPTY = Context()
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 
 
+@lru_cache(1024)
 def span_context(trace_id: str, span_id: str, sampled: bool = True, remote: bool = False) -> SpanContext | None:
     """A span's context from its hexadecimal ids; None if they are not ids."""
     try:

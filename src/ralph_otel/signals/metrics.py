@@ -29,6 +29,8 @@ MAX_EXACT = 2**53
 """From here on a counter is added to in floats, which hold all smaller integers exactly."""
 MAX_SERIES = 2000
 """Sets of attributes of one gauge; what comes beyond goes into one overflow series, as in the SDK."""
+MAX_RUNS = 1000
+"""Runs whose running numbers are remembered; beyond, the first ones are forgotten."""
 MAX_LABELS = 20
 """Labels of one generic measurement; further ones are left out."""
 UNKNOWN = "unknown"
@@ -94,7 +96,8 @@ class MetricSignals:
         self._last: dict[tuple[str, str, str | None], tuple[Line, RunState]] = {}
         """By event type, run, and name of a generic measurement: the last event."""
         self._added: dict[_Key, tuple[float, Line, RunState]] = {}
-        self._reported: dict[tuple[str, _Key], float] = {}
+        self._reported: dict[str, dict[_Key, float]] = {}
+        """By run, what was last recorded of the state's running numbers."""
         self._generic: dict[str, tuple[Kind, Callable[..., None]] | None] = {}
         self.refused = 0
         """Generic measurements that were not recorded."""
@@ -163,12 +166,21 @@ class MetricSignals:
         values = (state.name or UNKNOWN, state.runner or UNKNOWN, *[value_of(line) for value_of in stream.values])
         key = (stream.record, stream.names, values)
         if stream.follows:  # what counts is how much it has changed since the last time
-            before = self._reported.get((state.run_id, key))
-            self._reported[state.run_id, key] = value
+            reported = self._reported_of(state.run_id)
+            before = reported.get(key)
+            reported[key] = value
             if before == value:
                 return
             value -= before or 0
         self._measure(stream.kind, key, value, line, state)
+
+    def _reported_of(self, run_id: str) -> dict[_Key, float]:
+        reported = self._reported.get(run_id)
+        if reported is None:
+            if len(self._reported) >= MAX_RUNS:
+                del self._reported[next(iter(self._reported))]
+            reported = self._reported[run_id] = {}
+        return reported
 
     def _measure(self, kind: Kind, key: _Key, value: float, line: Line, state: RunState) -> None:
         if kind is Kind.HISTOGRAM:

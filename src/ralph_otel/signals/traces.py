@@ -23,6 +23,9 @@ from ralph_otel.state import RunState
 MAX_OPEN = 10_000
 """Spans that may be open at once; the oldest are given up beyond."""
 
+MAX_RUNS = 1000
+"""Runs whose traces are remembered; beyond, the first ones are forgotten."""
+
 _STARTS = {span.starts: span for span in SPANS if span.starts}
 _ENDS = {span.ends: span for span in SPANS if span.starts}
 _WHOLE = {span.ends: span for span in SPANS if not span.starts}
@@ -82,6 +85,8 @@ class TraceSignals:
         type_ = line["type"]
         run = self._runs.get(line["loop"])
         if run is None:
+            if len(self._runs) >= MAX_RUNS:
+                del self._runs[next(iter(self._runs))]
             run = self._runs[line["loop"]] = _Run()
         if type_ in _WHOLE:
             around = self._open.get((key[0], line.get("parent_span_id") or key[1]))
