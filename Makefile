@@ -12,11 +12,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test docs oldest bench lock clean
+.PHONY: help demo test integration docs oldest bench lock clean
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
 	@echo 'make test    style, types, tests'
+	@echo 'make integration  the tests that run real runners, for minutes'
 	@echo 'make docs    the generated pages of docs/'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
@@ -30,7 +31,10 @@ test: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not integration"
+
+integration: $(READY)
+	$(BIN)/python -m pytest -m integration
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
@@ -40,7 +44,7 @@ bench: $(READY)
 
 # Without those that test what uses the standard library alone.
 oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest --ignore tests/agents --ignore tests/runners
+	$(OLDEST)/bin/python -m pytest -m "not integration" --ignore tests/agents --ignore tests/runners
 
 # The environments are made anew when what they are made from changes.
 $(READY): pyproject.toml constraints.txt

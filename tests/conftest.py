@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ralph_otel import notices
 
 if TYPE_CHECKING:
+    from ralph_otel import MetricsCollector
     from support.receiver import Received
 
 _FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
@@ -63,3 +64,20 @@ def grpc_receiver() -> Iterator[Received]:
 
     with GrpcReceiver() as received:
         yield received
+
+
+@pytest.fixture
+def make_collector() -> Iterator[Callable[..., MetricsCollector]]:
+    """Make a collector, without exporters unless told otherwise; all end with the test."""
+    from ralph_otel import MetricsCollector, MetricsConfig
+
+    made: list[MetricsCollector] = []
+
+    def make_one(**fields: Any) -> MetricsCollector:
+        defaults = {"export_format": "none", "resources": False, "collection_interval": 60}
+        made.append(MetricsCollector(MetricsConfig(**{**defaults, **fields})))
+        return made[-1]
+
+    yield make_one
+    for collector in made:
+        collector.shutdown(5)

@@ -43,6 +43,7 @@ def test_the_defaults_are_the_seeds(home: Path) -> None:
         "resources": True,
         "queue_size": 10_000,
         "trace_iterations": 500,
+        "capture_logging": False,
     }
     assert config.sources["prefix"] == "default"
     assert config.sources["home"] == "RALPH_OTEL_HOME"
@@ -69,6 +70,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("resources", "off", False),
     ("queue_size", "1", 1),
     ("trace_iterations", "0", 0),
+    ("capture_logging", "true", True),
 ]
 
 

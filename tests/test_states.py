@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ralph_otel.model import ProgressMetrics, SessionMetrics, TestMetrics
-from ralph_otel.state import States
+from ralph_otel.states import States
 from support.tape import T0, Tape, at, fold
 
 

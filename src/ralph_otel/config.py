@@ -152,6 +152,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "resources": _flag,
     "queue_size": _count,
     "trace_iterations": _most,
+    "capture_logging": _flag,
 }
 """How each field's value is read and checked; what it raises says what would do."""
 
@@ -170,6 +171,7 @@ _DEFAULTS: dict[str, Any] = {
     "resources": True,
     "queue_size": 10_000,
     "trace_iterations": 500,
+    "capture_logging": False,
 }
 
 
@@ -193,6 +195,8 @@ class MetricsConfig:
         queue_size: how many events may wait in memory where there is no journal to hold them.
         trace_iterations: after so many iterations a loop goes on in a trace of its own, linked to the one before, so
             that each can be looked at; 0: never.
+        capture_logging: whether what the process logs by Python's `logging` goes out as log records, too, in the span
+            that is current. Its messages may hold anything: off unless asked for.
     """
 
     enabled: bool
@@ -208,6 +212,7 @@ class MetricsConfig:
     resources: bool
     queue_size: int
     trace_iterations: int
+    capture_logging: bool
     sources: Mapping[str, str]
     """Field to where its value came from: `argument`, a variable's name, a file's name, or `default`."""
 
@@ -226,6 +231,7 @@ class MetricsConfig:
         resources: bool | None = None,
         queue_size: int | None = None,
         trace_iterations: int | None = None,
+        capture_logging: bool | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _READ and value is not None}
         values, sources = dict(_DEFAULTS), dict.fromkeys(_DEFAULTS, "default")
@@ -275,6 +281,19 @@ def usable(config: Any) -> MetricsConfig:
     for name in fields.keys() - known.keys():
         notice(f"configuration: unknown field {shown(name)}; known ones: {', '.join(_READ)}")
     return MetricsConfig(**known)
+
+
+def address_of(target: str) -> tuple[str, int] | None:
+    """A target as host and port; None if it is a file's path."""
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdecimal() or "/" in target or int(port) > 65535:
+        return None
+    return host.strip("[]"), int(port)
+
+
+def is_textfile(target: str) -> bool:
+    """Whether a target is a file for node_exporter, which reads those that end so."""
+    return target.endswith(".prom")
 
 
 def _home() -> Path:

@@ -26,11 +26,12 @@ from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, Periodic
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TracerProvider as APITracerProvider
 
-from ralph_otel.config import MetricsConfig, MetricsExportFormat
+from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.events import Line, shown
 from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
+from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL
 from ralph_otel.signals.metrics import MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState
@@ -105,6 +106,7 @@ class Pipeline:
         self._logger_provider: LoggerProvider | None = None
         self._traces = self._make_traces()
         self._logs = self._make_logs()
+        self._captured = self._capture_logging()
 
     # -- signals -------------------------------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class Pipeline:
     def tick(self, metrics: LoopMetrics) -> None:
         """A collection interval has passed: write the files that are rewritten each time."""
         textfile = self._config.target(Format.PROMETHEUS)
-        if self._wants(Format.PROMETHEUS) and textfile is not None and _is_textfile(textfile):
+        if self._wants(Format.PROMETHEUS) and textfile is not None and is_textfile(textfile):
             _guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
         if self._wants(Format.JSON):
             target = self._config.target(Format.JSON)
@@ -177,6 +179,8 @@ class Pipeline:
 
     def shutdown(self, timeout: float) -> None:
         """Send what waits and end everything, in at most `timeout` seconds whatever the network does."""
+        if self._captured is not None:
+            logging.getLogger().removeHandler(self._captured)
         if self._sampler is not None:
             self._sampler.stop()
         calls: list[Callable[[], Any]] = [provider.shutdown for provider in self._providers()]
@@ -265,9 +269,9 @@ class Pipeline:
         from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, write_target
 
         target = self._config.target(Format.PROMETHEUS)
-        address = ("127.0.0.1", 9464) if target is None else _address(target)
+        address = ("127.0.0.1", 9464) if target is None else address_of(target)
         if address is None:
-            if not _is_textfile(str(target)):
+            if not is_textfile(str(target)):
                 notice(
                     f"prometheus: the target {shown(target)} will not do; it must be HOST:PORT or a file's path, *.prom"
                 )
@@ -318,28 +322,16 @@ class Pipeline:
         provider.add_log_record_processor(BatchLogRecordProcessor(otlp.log_exporter(target)))
         return LogSignals(lambda: provider)
 
+    def _capture_logging(self) -> logging.Handler | None:
+        """Take in what the process logs itself, where the user asks for that and log records go anywhere."""
+        provider = self._logger_provider or (self._host.logger_provider() if self._host is not None else None)
+        if not self._config.capture_logging or provider is None:
+            return None
+        from ralph_otel.signals.python_logging import CapturedLogging
 
-class _SdkTroubles(logging.Handler):
-    """Says once what the SDK's exporters would say on stderr with every batch.
-
-    It is there in any case, so that the SDK never writes to the stderr of a host without `logging` set up.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name not in self._said:
-            self._said.add(record.name)
-            notice(f"{record.name.rpartition('.')[2] or record.name}: {shown(record.getMessage(), 200)}")
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._said: set[str] = set()
-
-
-def tame_sdk_logging() -> None:
-    """Have what the SDK logs said once, in one line."""
-    logger = logging.getLogger("opentelemetry")
-    if not any(isinstance(handler, _SdkTroubles) for handler in logger.handlers):
-        logger.addHandler(_SdkTroubles())
+        handler = CapturedLogging(provider.get_logger("ralph_otel.logging", __version__))
+        logging.getLogger().addHandler(handler)
+        return handler
 
 
 def together(calls: Sequence[Callable[[], Any]], timeout: float) -> bool:
@@ -385,19 +377,6 @@ def _sampler(config: MetricsConfig, runner_pid: int | None) -> ResourceSampler |
     sampler = ResourceSampler(runner_pid, config.collection_interval)
     sampler.start()
     return sampler
-
-
-def _address(target: str) -> tuple[str, int] | None:
-    """A target as host and port; None if it is a file's path."""
-    host, _, port = target.rpartition(":")
-    if not host or not port.isdecimal() or "/" in target or int(port) > 65535:
-        return None
-    return host.strip("[]"), int(port)
-
-
-def _is_textfile(target: str) -> bool:
-    """Whether a target is a file for node_exporter, which reads those that end so."""
-    return target.endswith(".prom")
 
 
 def _private(target: str) -> Path:

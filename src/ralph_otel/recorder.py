@@ -23,7 +23,8 @@ from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, Follower, decode, encode
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
-from ralph_otel.state import RunState, States
+from ralph_otel.state import RunState
+from ralph_otel.states import States
 
 if TYPE_CHECKING:
     from ralph_otel.pipeline import Host, Pipeline

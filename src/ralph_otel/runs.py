@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, Follower, decode, runs_folder
-from ralph_otel.state import RunState, States
+from ralph_otel.state import RunState
+from ralph_otel.states import States
 
 LATEST = "latest"
 _SHOWN = 5

@@ -30,12 +30,15 @@ PASSED_ON = (
     signal.SIGUSR2,
     signal.SIGWINCH,
     signal.SIGTSTP,
+    signal.SIGCONT,
 )
 """The signals that the command gets when they are sent to us."""
 STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """The signals by which a terminal stops a job."""
 PATIENCE = 0.5
 """Seconds after which a signal that the witness has not seen was meant for us alone."""
+_JUST_NOW = 0.2
+"""Seconds after which a stop has nothing to do with the SIGCONT before it."""
 _FRESH = 1.0
 """Seconds after which a signal that the witness saw has nothing to do with one that we get."""
 
@@ -58,6 +61,7 @@ class Supervisor:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._early: list[int] = []
+        self._continued = -_JUST_NOW
         self._passed_on = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
 
     def __enter__(self) -> Supervisor:
@@ -99,6 +103,8 @@ class Supervisor:
             status = os.waitpid(child.pid, os.WUNTRACED)[1]
             if not os.WIFSTOPPED(status):
                 child.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() - self._continued < _JUST_NOW:  # the terminal has stopped us, too; we know it late
+                self._pass_on(signal.SIGCONT)
             elif os.WSTOPSIG(status) in STOPS:
                 self._stop_as_well(os.WSTOPSIG(status))
         return child.returncode
@@ -111,6 +117,8 @@ class Supervisor:
         self._pass_on(signal.SIGCONT)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGCONT:
+            self._continued = time.monotonic()
         if self._child is None:
             self._early.append(number)
         elif not self._witness.saw(number):

@@ -64,6 +64,10 @@ def test_a_run_is_found_by_an_unambiguous_beginning(runs: Path) -> None:
     assert exported("20261102T000001") == "c"
 
 
+def test_a_run_is_found_by_its_unambiguous_end(runs: Path) -> None:
+    assert exported("bbbbbb") == "b"
+
+
 def test_an_id_that_is_the_beginning_of_another_is_meant_itself(home: Path) -> None:
     for run in ("r", "r-2", "r-3"):
         tape(run, run).write(home / "runs" / f"{run}.jsonl")

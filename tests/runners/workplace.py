@@ -135,7 +135,8 @@ class Stage:
             os.killpg(process.pid, signal.SIGINT)
             place.done = _ended(process)
             places.append(place)
-        return _compared(*places, arrange=str if ordered else _sorted)
+        without, place = places
+        return _compared(without, place, str if ordered else _sorted)
 
     def same_without_journals(self, plan: Sequence[dict[str, Any]], *arguments: str) -> None:
         """Run it without, and with `ralph-otel run` but no place for journals any more, and find the same output."""
@@ -167,10 +168,15 @@ def _compared(without: Workplace, place: Workplace, arrange: Callable[[str], str
     assert arrange(settled(place.done.stdout, place)) == arrange(settled(without.done.stdout, without))
     assert arrange(settled(place.done.stderr, place)) == arrange(settled(without.done.stderr, without))
     assert place.done.returncode == without.done.returncode
-    ends = [[call.get("exit") for call in one.calls()] for one in (place, without)]
-    assert ends[0] == ends[1]
-    assert not any("RALPH_OTEL_LAUNCH" in call["environment"] for call in place.calls())
+    found, expected = ([_given(call, one) for call in one.calls()] for one in (place, without))
+    assert found == expected
     return place
+
+
+def _given(call: dict[str, Any], place: Workplace) -> tuple[int | None, list[str], dict[str, str]]:
+    """What an agent was given and how it ended, but for its trace."""
+    environment = {name: settled(text, place) for name, text in call["environment"].items() if name != "TRACEPARENT"}
+    return call.get("exit"), [settled(word, place) for word in call["argv"]], environment
 
 
 def _sorted(text: str) -> str:

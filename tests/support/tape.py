@@ -9,7 +9,8 @@ from typing import Any
 from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.model import LoopMetrics
-from ralph_otel.state import RunState, States
+from ralph_otel.state import RunState
+from ralph_otel.states import States
 
 T0 = 1_700_000_000_000_000_000
 """When every tape begins, in Unix nanoseconds."""

@@ -52,9 +52,12 @@ class LoopProcess:
         return self.process.stdout.readline().strip()
 
     def kill(self) -> None:
-        """As `kill -9` does."""
+        """As `kill -9` does; once more does no harm."""
         self.process.kill()
-        self.process.communicate(timeout=20)
+        self.process.wait(20)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 @contextlib.contextmanager

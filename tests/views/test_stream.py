@@ -44,7 +44,8 @@ class Streaming:
         words = [sys.executable, "-c", "from ralph_otel.cli import main; main()", "stream", "--interval=50ms"]
         self.process = subprocess.Popen([*words, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._lines: Queue[str] = Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -66,8 +67,11 @@ class Streaming:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end: exit code, and what it said on stderr."""
+        assert self.process.stdout is not None
         assert self.process.stderr is not None
-        said = self.process.stderr.read()
+        with self.process.stdout, self.process.stderr:
+            said = self.process.stderr.read()
+            self._reader.join(20)
         return self.process.wait(20), said
 
 

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from ralph_otel.views.live import Live
 from ralph_otel.views.top.app import Help, TopApp
-from ralph_otel.views.top.runlist import RunList
+from ralph_otel.views.top.lines import Lines, RunList
 from support.tape import Tape
 from support.watched import ago
 
@@ -44,7 +44,8 @@ class Screen:
     @property
     def detail(self) -> str:
         """The detail's text; "" where it is not to be seen."""
-        return self.text("#detail") if self.app.screen_stack[0].query_one("#pane").display else ""
+        lines = self.app.screen_stack[0].query_one("#detail", Lines)
+        return "\n".join(text.plain for text in lines.lines) if lines.display else ""
 
     @property
     def helped(self) -> bool:
@@ -55,7 +56,7 @@ class Screen:
     def names(self) -> list[str]:
         """The loops in the list, in order."""
         runs = self.app.screen_stack[0].query_one(RunList)
-        return [runs._lines[place].plain.split()[0] for place in range(len(runs._lines))]
+        return [text.plain.split()[0] for text in runs.lines]
 
     @property
     def chosen(self) -> str:
@@ -106,6 +107,22 @@ def test_arrows_choose_and_enter_shows_the_detail_until_escape(three: Path) -> N
         assert (screen.chosen, screen.detail) == ("a", "")
         await screen.press("down", "down", "home", "end", "pageup", "k", "j")
         assert screen.chosen == "b"
+
+    watch(three, body)
+
+
+def test_until_somebody_chooses_it_is_the_first_that_is_chosen(three: Path) -> None:
+    async def body(screen: Screen) -> None:
+        await screen.press("s")
+        assert screen.chosen == "b"
+        loop(three, "d", 50, 9.0)
+        await until(screen, lambda: screen.names[0] == "d")
+        assert screen.chosen == "d"
+        await screen.press("down", "up", "s", "s")
+        assert screen.chosen == "d"
+        loop(three, "e", 10)
+        await until(screen, lambda: "e" in screen.names)
+        assert screen.chosen == "d"
 
     watch(three, body)
 
@@ -241,7 +258,10 @@ def test_more_loops_than_lines_scroll(home: Path) -> None:
         await screen.press("end")
         runs = screen.app.query_one(RunList)
         assert screen.chosen == "n00"
-        assert "n00" in runs.render_line(runs.size.height - 1).text
+        last = runs.render_line(runs.size.height - 1)
+        assert "n00" in last.text
+        assert last.cell_length == 79  # beside the scroll bar
+        await until(screen, lambda: runs.lines[0].cell_len == 79)
         await screen.press("pageup", "pageup", "pageup")
         assert runs.scroll_offset.y == 0
 

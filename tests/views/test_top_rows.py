@@ -20,7 +20,7 @@ from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.views.history import History
 from ralph_otel.views.live import LiveRun
-from ralph_otel.views.top.detail import detail
+from ralph_otel.views.top import detail as details
 from ralph_otel.views.top.marks import amount, dollars, gauge, joined, plain, span, strip, trend
 from ralph_otel.views.top.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top.table import COLUMNS, PLAIN, columns_for, heading, line, table
@@ -50,9 +50,14 @@ def row(tape: Tape, now: float = 0.0, usage: Usage | None = None) -> Row:
     return row_of(live_run(tape), at(now), usage)
 
 
+def detail(found: Row, width: int, budget: float | None = None) -> str:
+    """The detail as a text."""
+    return "\n".join(text.plain for text in details.detail(found, width, budget))
+
+
 def said(tape: Tape, now: float, width: int = 200, **more: Any) -> dict[str, str]:
     """The detail's lines by their labels."""
-    lines = detail(row(tape, now), width, **more).plain.split("\n\n")[0].splitlines()[1:]
+    lines = detail(row(tape, now), width, **more).split("\n\n")[0].splitlines()[1:]
     return {text[:11].strip(): text[11:] for text in lines}
 
 
@@ -209,7 +214,7 @@ def test_every_line_is_as_wide_as_the_terminal_and_obeyed_by_none(
         assert text.cell_len == sum(wide + 1 for _, wide in columns) - 1
         assert width < 80 or text.cell_len == width
         assert text.plain.isprintable()
-    for text in detail(found, width, 5.0).split("\n"):
+    for text in details.detail(found, width, 5.0):
         assert text.cell_len <= width
         assert text.plain.isprintable()
 
@@ -267,7 +272,7 @@ def test_tests_that_go_up_and_down_are_drawn_so() -> None:
 
 
 def test_the_last_iterations_are_listed_the_newest_first() -> None:
-    lines = detail(row(busy(), 350), 100).plain.split("\n\n")[1].splitlines()
+    lines = detail(row(busy(), 350), 100).split("\n\n")[1].splitlines()
     assert lines[0].split()[:3] == ["iteration", "took", "tests"]
     assert [text.split()[:3] for text in lines[1:]] == [
         ["▸", "5", "40s"],
@@ -279,7 +284,7 @@ def test_the_last_iterations_are_listed_the_newest_first() -> None:
 
 
 def test_a_run_that_is_over_says_so() -> None:
-    title = detail(row(busy().add(400, "loop.stopped", reason="max_cost"), 1000), 120).plain.splitlines()[0]
+    title = detail(row(busy().add(400, "loop.stopped", reason="max_cost"), 1000), 120).splitlines()[0]
     assert title == "fix-bugs · ralphify 0.3.0 · 20261101T000000Z-aaaaaa · max_cost after 6m40s, 10m00s ago"
 
 
@@ -296,7 +301,7 @@ def test_nothing_from_a_journal_is_obeyed_by_the_terminal() -> None:
     tape.add(5, "iteration.started", iteration=2).add(6, "tool.called", tool=EVIL, outcome="success")
     tape.run = EVIL
     found = row(tape, 10)
-    shown = [line(found, columns_for(300)).plain, *detail(found, 300).plain.splitlines(), *table([found]).splitlines()]
+    shown = [line(found, columns_for(300)).plain, *detail(found, 300).splitlines(), *table([found]).splitlines()]
     assert all(text.isprintable() for text in shown)
     assert any(r"a\x1b[31mb\x07\u202ec\nd" in text for text in shown)
 

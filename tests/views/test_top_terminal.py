@@ -134,7 +134,7 @@ def test_a_loop_that_is_killed_is_dead_within_seconds_and_its_journal_stays_as_i
 def test_a_terminal_may_change_its_size(home: Path, terminals: list[Terminal]) -> None:
     with loop_process(journal(home, "r1"), "fix-bugs") as loop:
         loop.add("iteration.started", iteration=1).add("tool.called", tool="Bash", outcome="success")
-        terminal = top(terminals, home)
+        terminal = top(terminals, home, environment="COLUMNS=80 LINES=24")
         assert "Bash" not in terminal.wait_for("fix-bugs")
         terminal.resize(120, 40)
         terminal.wait_for("Bash", "iteration  1", "doing      Bash")

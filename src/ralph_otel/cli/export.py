@@ -21,7 +21,7 @@ _FORMATS = [format_.value for format_ in MetricsExportFormat if format_ is not M
 def command(run: str, format_: str | None, output: str | None) -> None:
     """The figures of a run as text.
 
-    RUN is a run id, an unambiguous beginning of one, `latest`, or a file's path. A run that has not ended is taken as
+    RUN is a run id, an unambiguous part of one, `latest`, or a file's path. A run that has not ended is taken as
     it stood at its last event.
 
     Example: ralph-otel export latest --format json

@@ -36,9 +36,7 @@ def command(run: str, format_: str | None, output: str | None) -> None:
     report = gather(path, home())
     text = WRITERS[chosen](report)
     if report.folded.bad_lines:
-        click.echo(
-            f"ralph-otel: {path.name}: lines skipped: {report.folded.bad_lines}; the report says why", err=True
-        )
+        click.echo(f"ralph-otel: {path.name}: lines skipped: {report.folded.bad_lines}; the report says why", err=True)
     if output is None:
         click.echo(text, nl=False)
         return

@@ -35,6 +35,8 @@ def command(once: bool, budget: float | None, interval: float, most: int) -> Non
         else:
             from ralph_otel.views.top.app import TopApp
 
+            for size in ("COLUMNS", "LINES"):  # of the terminal as it was once; Textual would go by them for ever
+                os.environ.pop(size, None)
             TopApp(live, interval, budget).run()
     finally:
         live.close()

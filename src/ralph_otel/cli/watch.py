@@ -18,8 +18,8 @@ from ralph_otel.config import MetricsConfig
 @click.command("watch")
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("--once", is_flag=True, help="Export what there is, and end.")
-@click.option("--new", is_flag=True, help="Leave out ended loops, and the spans of what others did before.")
-@click.option("--from-start", is_flag=True, help="Export again what an earlier watch has exported.")
+@click.option("--new", is_flag=True, help="Leave out loops that have ended, and old log records.")
+@click.option("--from-start", is_flag=True, help="Also what an earlier watch has exported; spans are not sent twice.")
 @click.option("--poll", is_flag=True, help="Look every second, where changes are not told of (network drives).")
 def command(paths: tuple[str, ...], once: bool, new: bool, from_start: bool, poll: bool) -> None:
     """Follow journals and the files of other runners, and export them until Ctrl-C.

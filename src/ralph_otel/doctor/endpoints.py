@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from ralph_otel.config import MetricsConfig, MetricsExportFormat
+from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.events import shown
 from ralph_otel.exporters.statsd import parse_target
-from ralph_otel.pipeline import _address, _is_textfile
 
 _PORTS = range(9464, 9475)
 """The ports that are tried where none is configured."""
@@ -29,9 +28,9 @@ def prometheus(subject: Subject) -> Iterator[Finding]:
     target = subject.config.target(MetricsExportFormat.PROMETHEUS)
     if target is None:
         yield from _any_port("127.0.0.1")
-    elif (address := _address(target)) is not None:
+    elif (address := address_of(target)) is not None:
         yield from _port(*address)
-    elif not _is_textfile(target):
+    elif not is_textfile(target):
         yield problem(f"the target {shown(target)} is neither an address nor a file", "write HOST:PORT, or FILE.prom")
 
 
@@ -137,7 +136,7 @@ def files(subject: Subject) -> Iterator[Finding]:
     """The files that metrics are written to: whether they can be."""
     for format_ in (MetricsExportFormat.PROMETHEUS, MetricsExportFormat.JSON, MetricsExportFormat.CONSOLE):
         target = subject.config.target(format_) if _wanted(subject.config, format_) else None
-        if target is None or (format_ is MetricsExportFormat.PROMETHEUS and not _is_textfile(target)):
+        if target is None or (format_ is MetricsExportFormat.PROMETHEUS and not is_textfile(target)):
             continue
         path = Path(target).expanduser()
         if not path.parent.is_dir():

@@ -44,7 +44,7 @@ def folder(subject: Subject) -> Iterator[Finding]:
         else:
             yield problem(f"{home} cannot be made: {above} cannot be written", "set RALPH_OTEL_HOME to another folder")
         return
-    faults = [*_folder_faults(home), *_folder_faults(runs_folder(home)), *_file_faults(home)]
+    faults = [*_folder_faults(home, 0o022), *_folder_faults(runs_folder(home), 0o077), *_file_faults(home)]
     yield from faults
     if not faults:
         found = journals(home)
@@ -57,15 +57,19 @@ def _existing(path: Path) -> Path:
     return next((each for each in (path, *path.absolute().parents) if each.exists()), Path("/"))
 
 
-def _folder_faults(path: Path) -> Iterator[Finding]:
+def _folder_faults(path: Path, closed: int) -> Iterator[Finding]:
+    """What hinders us in a folder, or lets others in; `closed` are the permissions that nobody else may have.
+
+    The home folder may be read: Prometheus, a user of its own, looks for `targets` there.
+    """
     if not path.exists():
         return
     if not path.is_dir():
         yield problem(f"{path} is not a folder", "move it away, or set RALPH_OTEL_HOME to another folder")
     elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         yield problem(f"{path} cannot be read and written", f"chmod 700 {path}, as its owner")
-    elif (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
-        yield warning(f"{path} is open to others ({mode:04o})", f"chmod 700 {path}")
+    elif (mode := stat.S_IMODE(path.stat().st_mode)) & closed:
+        yield warning(f"{path} is open to others ({mode:04o})", f"chmod {mode & ~closed:o} {path}")
 
 
 def _file_faults(home: Path) -> Iterator[Finding]:

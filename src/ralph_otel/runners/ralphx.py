@@ -94,7 +94,7 @@ def _end_iteration(watch: Watch, number: int, data: dict[str, Any]) -> None:
 
 
 def _keep(watch: Watch, output: bytes) -> None:
-    """Keep what the agent prints to its end: the session file, which ralphx reads meanwhile, comes before the result."""
+    """Keep what the agent prints to its end: the session file, which ralphx reads meanwhile, is before the result."""
     watch.notes.setdefault("output", bytearray()).extend(output)
 
 

@@ -44,8 +44,8 @@ STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """The signals by which a terminal stops a job."""
 PATIENCE = 0.5
 """Seconds after which a signal that the observer has not seen was meant for us alone."""
-SETTLING = 0.01
-"""Seconds after which a stopped agent is not about to go on: when a whole group does, one process is first."""
+JUST_NOW = 0.2
+"""Seconds after which a stop has nothing to do with the SIGCONT before it."""
 FRESH = 1.0
 """Seconds after which a signal that the observer saw has nothing to do with one that we get."""
 
@@ -71,6 +71,7 @@ class StandIn:
         self.passes_on = passes_on
         self.agent = 0
         self.ended = False
+        self.continued = -JUST_NOW
         self.early: list[int] = []
         self.seen: list[tuple[float, int]] = []
 
@@ -143,21 +144,16 @@ class StandIn:
 
     def wait(self) -> int:
         """Wait for the agent's end; its exit code, or the negative number of the signal that ended it."""
-        changes = os.WUNTRACED | os.WCONTINUED
-        status = os.waitpid(self.agent, changes)[1]
-        log("first", status)
-        while os.WIFSTOPPED(status) or os.WIFCONTINUED(status):
-            changed = newer = 0
-            if os.WIFSTOPPED(status) and (os.WSTOPSIG(status) in STOPS or has_job_control()):
-                time.sleep(SETTLING)
-                changed, newer = os.waitpid(self.agent, changes | os.WNOHANG)
-                log("check", changed, newer)
-                if not changed:
-                    self.stop_as_well(os.WSTOPSIG(status))
-            log("again")
-            status = newer if changed else os.waitpid(self.agent, changes)[1]
-        self.ended = True
-        return os.waitstatus_to_exitcode(status)
+        while True:
+            status = os.waitpid(self.agent, os.WUNTRACED)[1]
+            if not os.WIFSTOPPED(status):
+                self.ended = True
+                return os.waitstatus_to_exitcode(status)
+            number = os.WSTOPSIG(status)
+            if time.monotonic() - self.continued < JUST_NOW:  # the terminal has stopped us as well, and we know it late
+                self.pass_on(signal.SIGCONT)
+            elif number in STOPS or has_job_control():
+                self.stop_as_well(number)
 
     def stop_as_well(self, number: int) -> None:
         """Stop by the same signal, so that the shell sees its job stopped; when it goes on, so does the agent."""
@@ -173,7 +169,8 @@ class StandIn:
 
     def take(self, number: int, interrupted: FrameType | None) -> None:
         """A signal has come."""
-        log("signal", number)
+        if number == signal.SIGCONT:
+            self.continued = time.monotonic()
         if not self.agent:
             self.early.append(number)
         elif not self.ended and not self.has_been_seen(number):
@@ -266,7 +263,3 @@ def is_same_file(one: int, other: int) -> bool:
     except OSError:
         return False
     return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
-
-
-def log(*a):
-    with open("/tmp/stlog", "a") as f: print(os.getpid(), time.monotonic(), *a, file=f)

@@ -18,7 +18,8 @@ from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, Follower, decode, runs_folder
 from ralph_otel.model import LoopMetrics
 from ralph_otel.recovery import gone
-from ralph_otel.state import RunState, States
+from ralph_otel.state import RunState
+from ralph_otel.states import States
 from ralph_otel.views.history import History
 
 SILENT = 24 * 3600.0

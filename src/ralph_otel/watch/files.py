@@ -98,7 +98,7 @@ class DiskFolder:
                 return None
             if from_end:
                 os.lseek(fd, max(0, status.st_size - most), os.SEEK_SET)
-            with open(fd, "rb", closefd=False) as file:  # noqa: PTH123 — it is open already
+            with open(fd, "rb", closefd=False) as file:
                 return file.read(most)
         except OSError as error:
             notice(f"cannot read {self.path / name}: {error.strerror}")

@@ -1,7 +1,8 @@
 """What an earlier watch has exported already: how far it has recorded each journal.
 
-Without that, a restart would make the spans and log records of a run once more. It is written now and then, after
-everything up to there was recorded; after a kill the last seconds' spans are exported again rather than lost.
+Without that, a restart would make the log records of a run once more; of spans `ralph_otel.exporters.delivered` knows
+who has them. It is written now and then, after everything up to there was recorded; after a kill the last seconds' log
+records are exported again rather than lost.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Memory:
             create_folder(self._path.parent)
             write_atomically(self._path, json.dumps(self.recorded).encode(), 0o600)
         except OSError as error:
-            notice(f"cannot write {self._path}: {error.strerror}; the next watch may export some spans again")
+            notice(f"cannot write {self._path}: {error.strerror}; the next watch may export some log records again")
 
     def close(self) -> None:
         """Let others watch."""

@@ -34,15 +34,15 @@ class Wanted:
     """How much of the past is wanted.
 
     Args:
-        again: also what an earlier watch has exported.
-        new: only loops that have not ended, and no spans and log records of what they did before.
+        again: also what an earlier watch has exported. Spans go only where they are not yet, in any case.
+        new: only loops that have not ended, and no log records of what they did before.
     """
 
     again: bool = False
     new: bool = False
 
     def recorded(self, path: Path, memory: Memory) -> int:
-        """How many bytes of a journal that is there already need no spans and log records."""
+        """How many bytes of a journal that is there already need no log records."""
         if self.new:
             return path.stat().st_size if path.exists() else 0
         return 0 if self.again else memory.recorded.get(path.stem, 0)

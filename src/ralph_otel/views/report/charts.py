@@ -115,7 +115,8 @@ def _durations(history: History, groups: list[list[Iteration]]) -> Chart | None:
         f"Shortest {wording.duration(min(known))}, median {wording.duration(median(known))}, "
         f"longest {wording.duration(max(known))}."
     )
-    top = next((top for top in _NICE_SECONDS if top >= max(_known(means))), None) or _ceiling(means)
+    most = max(_known(means))
+    top = next((top for top in _NICE_SECONDS if top >= most >= 1), None) or _ceiling(means)
     notes = [
         _said(*([wording.duration(mean)] if mean is not None else []), *_outcomes(group))
         for mean, group in zip(means, groups, strict=True)

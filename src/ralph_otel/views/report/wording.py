@@ -21,8 +21,9 @@ def number_of(value: int, thing: str) -> str:
 
 
 def money(value: float) -> str:
-    """`$1,204.33`, `$0.0123`: US dollars."""
-    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+    """`$1,204.33`, `$0.25`, `$0.0123`: US dollars."""
+    exact = value >= 1 or round(value, 2) == round(value, 4)
+    return f"${value:,.2f}" if exact and (value >= 0.005 or not value) else f"${value:.4f}"
 
 
 def percent(ratio: float) -> str:

@@ -17,9 +17,9 @@ from textual.widgets import Footer, Input, Static
 
 from ralph_otel.views.live import Live
 from ralph_otel.views.top.detail import budget_style, detail
+from ralph_otel.views.top.lines import Lines, RunList
 from ralph_otel.views.top.marks import dollars, joined, plain
 from ralph_otel.views.top.rows import SORTS, Row, matches, ordered, row_of
-from ralph_otel.views.top.runlist import RunList
 from ralph_otel.views.top.table import columns_for, heading, line
 from ralph_otel.views.top.usage import Meters
 
@@ -75,11 +75,10 @@ class TopApp(App[None]):
     #title { text-style: bold; }
     #heading { text-style: underline; }
     #runs { height: 1fr; background: ansi_default; scrollbar-size: 1 1; overflow-x: hidden; }
-    #pane { height: 1fr; display: none; scrollbar-size: 1 1; background: ansi_default; }
-    #detail { width: auto; }
+    #detail { height: 1fr; display: none; background: ansi_default; scrollbar-size: 1 1; overflow-x: hidden; }
     #filter { height: 1; border: none; padding: 0; display: none; background: ansi_default; }
-    .both #pane { display: block; height: 2fr; border-top: solid ansi_default; }
-    .detail #pane { display: block; height: 1fr; border-top: none; }
+    .both #detail { display: block; height: 2fr; border-top: solid ansi_default; }
+    .detail #detail { display: block; height: 1fr; border-top: none; }
     .detail #runs, .detail #heading { display: none; }
     Help { align: center middle; }
     Help > VerticalScroll { width: 76; height: auto; max-height: 100%; border: round ansi_default; padding: 0 1; }
@@ -110,6 +109,8 @@ class TopApp(App[None]):
         self._sort = "state"
         self._wanted = ""
         self._chosen: str | None = None
+        self._touched = False
+        """Whether somebody has chosen; until then it is the first that is."""
         self._reading = True
 
     # -- what is on the screen --------------------------------------------------------------------------------------
@@ -119,8 +120,7 @@ class TopApp(App[None]):
         yield Static(id="title", markup=False)
         yield Static(id="heading", markup=False)
         yield RunList(id="runs")
-        with VerticalScroll(id="pane", can_focus=False):
-            yield Static(id="detail", markup=False)
+        yield Lines(id="detail")
         yield Input(id="filter", placeholder="show only loops with …", compact=True)
         yield Footer(compact=True)
 
@@ -137,6 +137,10 @@ class TopApp(App[None]):
     @property
     def _list(self) -> RunList:
         return self.screen_stack[0].query_one("#runs", RunList)
+
+    @property
+    def _detail(self) -> Lines:
+        return self.screen_stack[0].query_one("#detail", Lines)
 
     @property
     def _in_detail(self) -> bool:
@@ -160,17 +164,19 @@ class TopApp(App[None]):
     def _draw_screen(self) -> None:
         width = self.size.width
         self._shown = ordered((row for row in self._rows if matches(row, self._wanted)), self._sort)
-        columns = columns_for(width)
+        scrolls = len(self._shown) > self._list.outer_size.height > 0
+        columns = columns_for(width - scrolls)
         self._put("#title", self._title())
         self._put("#heading", heading(columns) if self._shown else self._nothing())
         place = self._place
         self._chosen = self._shown[place].run.key if self._shown else None
-        self._list.show([line(row, columns) for row in self._shown], place)
+        self._list.show([line(row, columns) for row in self._shown])
+        self._list.choose(place)
         chosen = self._row
-        if chosen is not None and (self._in_detail or self.screen_stack[0].has_class("both")):
-            self._put("#detail", detail(chosen, width - 1, self._budget))
-        elif chosen is None:
-            self._put("#detail", Text())
+        if chosen is None:
+            self._detail.show([])
+        elif self._in_detail or self.screen_stack[0].has_class("both"):
+            self._detail.show(detail(chosen, width - 1, self._budget))
 
     def _put(self, where: str, text: Text) -> None:
         """Change a text, unless it is the same."""
@@ -181,10 +187,10 @@ class TopApp(App[None]):
     @property
     def _place(self) -> int:
         """Where the chosen run is in the list; if it is no longer there, the one that has come to its place."""
-        for place, row in enumerate(self._shown):
+        for place, row in enumerate(self._shown) if self._touched else ():
             if row.run.key == self._chosen:
                 return place
-        return max(0, min(self._list.place, len(self._shown) - 1))
+        return max(0, min(self._list.place, len(self._shown) - 1)) if self._touched else 0
 
     @property
     def _row(self) -> Row | None:
@@ -226,7 +232,7 @@ class TopApp(App[None]):
     def on_run_list_moved(self, event: RunList.Moved) -> None:
         """Another run is meant from now on."""
         if event.place < len(self._shown):
-            self._chosen = self._shown[event.place].run.key
+            self._chosen, self._touched = self._shown[event.place].run.key, True
             self._draw()
 
     def on_run_list_opened(self) -> None:
@@ -236,24 +242,20 @@ class TopApp(App[None]):
     def action_open(self) -> None:
         """The chosen run alone."""
         if self._row is not None:
+            self._touched = True
             self.screen.add_class("detail")
-            self._pane_to_keys(True)
+            self._detail.scroll_home(animate=False)
+            self._detail.focus()
             self._draw()
 
     def action_leave(self) -> None:
         """Out of the detail; else the filter goes."""
         if self._in_detail:
             self.screen.remove_class("detail")
-            self._pane_to_keys(False)
+            self._list.focus()
         else:
             self._end_filter("")
         self._draw()
-
-    def _pane_to_keys(self, pane: bool) -> None:
-        scroll = self.query_one("#pane", VerticalScroll)
-        scroll.can_focus = pane
-        scroll.scroll_home(animate=False)
-        (scroll if pane else self._list).focus()
 
     def action_step(self, by: int) -> None:
         """Another run."""

@@ -17,8 +17,8 @@ _GAUGE = 20
 _MOST_OPEN = 4
 
 
-def detail(row: Row, width: int, budget: float | None = None) -> Text:
-    """A run in detail, for a terminal of so many cells.
+def detail(row: Row, width: int, budget: float | None = None) -> list[Text]:
+    """A run in detail, line by line, for a terminal of so many cells.
 
     Args:
         row: the run.
@@ -33,7 +33,7 @@ def detail(row: Row, width: int, budget: float | None = None) -> Text:
     lines += _iterations(row)
     for line in lines:
         line.truncate(width, overflow="ellipsis")
-    return Text("\n", no_wrap=True).join(lines)
+    return lines
 
 
 def _title(row: Row) -> Text:
