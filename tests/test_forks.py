@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
 
 from ralph_otel.events import Line
-from support.hosts import Ended, run, start
+from support.hosts import QUIET, check_went_well, run, start
 from support.tape import fold, lines_of
-
-LOOP = """
-    import ralph_otel
-    collector = ralph_otel.register()
-    with collector.loop("l", runner="r") as loop:
-        for _ in range(3):
-            with loop.session(), loop.iteration() as it, it.agent("claude") as agent:
-                agent.usage(output_tokens=10)
-                it.tests(1, 0)
-                it.progress(0.5)
-"""
-QUIET = {"RALPH_OTEL_EXPORT_FORMAT": "none"}
 
 
 @pytest.fixture
@@ -30,16 +17,6 @@ def work(tmp_path: Path) -> Path:
     """The hosts' working directory, without any configuration."""
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
-
-
-def journal(home: Path) -> list[Line]:
-    """The lines of the only journal."""
-    [path] = (home / "runs").glob("*.jsonl")
-    return lines_of(path)
-
-
-def check_went_well(ended: Ended) -> None:
-    assert (ended.code, ended.stderr) == (0, "")
 
 
 FORKING = {**QUIET, "PYTHONWARNINGS": "ignore::DeprecationWarning"}  # Python 3.12 warns of forks where threads run
@@ -184,15 +161,3 @@ def test_an_agents_process_finds_the_trace_it_belongs_to(work: Path, home: Path)
     [agent] = [line for line in runs["outer"] if line["type"] == "agent.started"]
     inner = runs["inner"][0]
     assert (inner["trace_id"], inner["parent_span_id"]) == (agent["trace_id"], agent["span_id"])
-
-
-def test_a_host_that_is_terminated_leaves_a_journal_that_can_be_read(work: Path, home: Path) -> None:
-    endless = LOOP.replace("range(3)", "iter(int, 1)") + "                print('turn', flush=True)"
-    with start(endless, work, env=QUIET) as host:
-        assert host.stdout is not None
-        for _ in range(5):
-            assert host.stdout.readline() == "turn\n"
-        host.terminate()
-    assert host.returncode == -signal.SIGTERM
-    assert fold(journal(home)).metrics().total_iterations >= 4
-    assert next((home / "runs").iterdir()).stat().st_mode & 0o777 == 0o600

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
-from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, decode
-from support.hosts import Ended, run, start
+from support.hosts import LOOP, QUIET, check_went_well, journal, run, start
 from support.ports import free_port, mute_server
-from support.tape import fold, lines_of
-
-LOOP = """
-    import ralph_otel
-    collector = ralph_otel.register()
-    with collector.loop("l", runner="r") as loop:
-        for _ in range(3):
-            with loop.session(), loop.iteration() as it, it.agent("claude") as agent:
-                agent.usage(output_tokens=10)
-                it.tests(1, 0)
-                it.progress(0.5)
-"""
-QUIET = {"RALPH_OTEL_EXPORT_FORMAT": "none"}
+from support.tape import fold
 
 
 @pytest.fixture
@@ -30,16 +18,6 @@ def work(tmp_path: Path) -> Path:
     """The hosts' working directory, without any configuration."""
     (tmp_path / "work").mkdir()
     return tmp_path / "work"
-
-
-def journal(home: Path) -> list[Line]:
-    """The lines of the only journal."""
-    [path] = (home / "runs").glob("*.jsonl")
-    return lines_of(path)
-
-
-def check_went_well(ended: Ended) -> None:
-    assert (ended.code, ended.stderr) == (0, "")
 
 
 # -- how they start ---------------------------------------------------------------------------------------------------
@@ -229,6 +207,18 @@ def test_events_that_neither_journal_nor_queue_can_take_are_counted(work: Path) 
     )
     assert (ended.code, ended.stdout) == (0, "50002\n")
     assert len(ended.stderr.splitlines()) <= 1
+
+
+def test_a_host_that_is_terminated_leaves_a_journal_that_can_be_read(work: Path, home: Path) -> None:
+    endless = LOOP.replace("range(3)", "iter(int, 1)") + "                print('turn', flush=True)"
+    with start(endless, work, env=QUIET) as host:
+        assert host.stdout is not None
+        for _ in range(5):
+            assert host.stdout.readline() == "turn\n"
+        host.terminate()
+    assert host.returncode == -signal.SIGTERM
+    assert fold(journal(home)).metrics().total_iterations >= 4
+    assert next((home / "runs").iterdir()).stat().st_mode & 0o777 == 0o600
 
 
 # -- that they end ----------------------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from ralph_otel import pipeline as pipeline_module
 from ralph_otel import recorder as recorder_module
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
+from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.journal import Journal, encode
 from ralph_otel.model import LoopMetrics
 from ralph_otel.recorder import Recorder
+from support.figures import series_of
 from support.tape import Tape
 from support.waiting import until
 
@@ -386,17 +388,13 @@ def test_a_reset_counts_from_nothing_and_shows_what_goes_on(make: Make, tmp_path
     assert read(recorder).session.active_sessions == 1
     assert recorder.health() == dict.fromkeys(recorder.health(), 0)
     assert recorder.pipeline is not None
-    shown = shown_active(recorder)
-    assert shown == {"active_runs": 1, "active_sessions": 1, "active_iterations": 1}
+    assert shown_active(recorder) == {"active_runs": 1, "active_sessions": 1, "active_iterations": 1}
     journal.append({"v": 1, "type": "loop.stopped", "ts": tape.lines[-1]["ts"], "loop": "run-1", "reason": "completed"})
     assert recorder.barrier(10)
     assert shown_active(recorder) == {"active_runs": 0, "active_sessions": 0, "active_iterations": 0}
 
 
 def shown_active(recorder: Recorder) -> dict[str, Any]:
-    from ralph_otel.exporters.snapshot import metrics_of
-    from support.figures import series_of
-
     assert recorder.pipeline is not None
     data = recorder.pipeline.snapshot()
     found = {metric.name.rpartition(".")[2]: series_of(metric) for metric in metrics_of(data)} if data else {}

@@ -11,6 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ralph_otel.events import Line
+
+from .tape import lines_of
+
+LOOP = """
+    import ralph_otel
+    collector = ralph_otel.register()
+    with collector.loop("l", runner="r") as loop:
+        for _ in range(3):
+            with loop.session(), loop.iteration() as it, it.agent("claude") as agent:
+                agent.usage(output_tokens=10)
+                it.tests(1, 0)
+                it.progress(0.5)
+"""
+QUIET = {"RALPH_OTEL_EXPORT_FORMAT": "none"}
+"""Without exporters, that is without a port."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -50,3 +67,14 @@ def start(script: str, cwd: Path, *arguments: str, env: Mapping[str, str] | None
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def check_went_well(ended: Ended) -> None:
+    """It ended with 0 and said nothing on stderr."""
+    assert (ended.code, ended.stderr) == (0, "")
+
+
+def journal(home: Path) -> list[Line]:
+    """The lines of the only journal in a home folder."""
+    [path] = (home / "runs").glob("*.jsonl")
+    return lines_of(path)
