@@ -193,7 +193,7 @@ def test_a_writer_that_never_rests_does_not_hold_up_a_reading(make: Make, tmp_pa
     finally:
         done.set()
         writer.join()
-    assert counts[0] < counts[1] < counts[2]
+    assert 1000 < counts[0] <= counts[1] <= counts[2]
     assert took < 15
 
 
@@ -387,7 +387,6 @@ def test_a_reset_counts_from_nothing_and_shows_what_goes_on(make: Make, tmp_path
     assert read(recorder).total_iterations == 0
     assert read(recorder).session.active_sessions == 1
     assert recorder.health() == dict.fromkeys(recorder.health(), 0)
-    assert recorder.pipeline is not None
     assert shown_active(recorder) == {"active_runs": 1, "active_sessions": 1, "active_iterations": 1}
     journal.append({"v": 1, "type": "loop.stopped", "ts": tape.lines[-1]["ts"], "loop": "run-1", "reason": "completed"})
     assert recorder.barrier(10)

@@ -13,7 +13,8 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,9 +27,12 @@ from ralph_otel.runners.launched import Launch
 from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
+    from ralph_otel.progress.watch import ProgressWatch
     from ralph_otel.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
 
+PROGRESS_TIMEOUT = 1.0
+"""Seconds that the last measurement of progress may take when the command has ended."""
 END_TIMEOUT = 1.8
 """Seconds that the recorder may take when the command has ended."""
 _TAIL = 4096
@@ -43,11 +47,13 @@ class Wishes:
         verbose: whether to say on stderr what is recorded where.
         name: what the loop of a shell script is called; by default as the script.
         agents: further commands that are agents.
+        progress: whether to measure what iterations change in the work tree.
     """
 
     verbose: bool = False
     name: str | None = None
     agents: Sequence[str] = ()
+    progress: bool = True
 
 
 def main(command: Sequence[str], config: MetricsConfig | None = None, wishes: Wishes = Wishes()) -> None:
@@ -80,17 +86,21 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
             supervisor.start(command, os.environ)
             return supervisor.wait()
         launch = Launch(new_run_id(), folder, config.trace_iterations)
-        environment = launch.environment(os.environ)
-        with _shell_agents(launch, command, config.home, environment.get("PATH"), wishes) as shell:
+        environment, launched = launch.environment(os.environ), time.time_ns()
+        with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
+            progress = _watch_progress(launch, pid, launched, config.home) if wishes.progress else None
             if shell is not None:
-                shell.start()
+                shell.start(progress.wake if progress is not None else None)
             recorder = _start_recorder(config, launch, pid)
             if wishes.verbose:
                 _say(f"run {launch.run_id}{_address(recorder)}")
             returncode = supervisor.wait()
             if shell is not None:
                 shell.drain()
+            if progress is not None:
+                progress.stop(PROGRESS_TIMEOUT)
+            if shell is not None:
                 shell.stop(returncode)
         _finish(launch, recorder, command, wishes.verbose)
         return returncode
@@ -115,14 +125,18 @@ def _finish(launch: Launch, recorder: Recorder | None, command: Sequence[str], v
 
 @contextlib.contextmanager
 def _shell_agents(
-    launch: Launch, command: Sequence[str], home: Path, path: str | None, wishes: Wishes
+    launch: Launch,
+    command: Sequence[str],
+    home: Path,
+    environment: Mapping[str, str],
+    wishes: Wishes,
 ) -> Iterator[ShellAgents | None]:
     """What sees the agents of a shell script; None where there are none, or where that cannot be made."""
     from ralph_otel.shims.agents import ShellAgents
 
     shell = None
     try:
-        shell = ShellAgents(launch, command, wishes.name, wishes.agents, home, path or "")
+        shell = ShellAgents(launch, command, wishes.name, wishes.agents, home, environment.get("PATH", ""))
     except OSError as error:
         _say(f"the agents of shell scripts are not seen: {error.strerror or error}; set TMPDIR to another folder")
     try:
@@ -133,6 +147,19 @@ def _shell_agents(
     finally:
         if shell is not None:
             shell.close()
+
+
+def _watch_progress(launch: Launch, pid: int, launched: int, home: Path) -> ProgressWatch | None:
+    """Begin to measure what iterations change; None where that cannot be."""
+    try:
+        from ralph_otel.progress.watch import ProgressWatch
+
+        watch = ProgressWatch(launch.paths, Path.cwd(), launched, [home])
+        watch.start(pid)
+    except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
+        _say(f"progress is not measured: {error}")
+        return None
+    return watch
 
 
 @contextlib.contextmanager

@@ -73,5 +73,5 @@ def fold(lines: Iterable[Line]) -> States:
 
 
 def lines_of(path: Path) -> list[Line]:
-    """Every line of a journal file, checked."""
-    return [decode(raw) for raw in path.read_bytes().splitlines()]
+    """Every line of a journal file, checked; but for blank ones, which readers pass over."""
+    return [decode(raw) for raw in path.read_bytes().splitlines() if raw]

@@ -33,7 +33,8 @@ class Terminal:
         )
         until(lambda: (folder / "tmux").exists(), what="for tmux")
         size = ["-x", str(width), "-y", str(height)]
-        self._call("new-session", "-d", "-s", "top", *size, f"exec {command}")
+        self._status = folder / "status"
+        self._call("new-session", "-d", "-s", "top", *size, f"{command}; echo $? > {self._status}")
 
     def _call(self, *words: str) -> str:
         return subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=True, timeout=20).stdout
@@ -61,12 +62,13 @@ class Terminal:
     @property
     def pid(self) -> int:
         """The command's process."""
-        return int(self._call("display-message", "-p", "-t", "top", "#{pane_pid}"))
+        shell = psutil.Process(int(self._call("display-message", "-p", "-t", "top", "#{pane_pid}")))
+        return int(shell.children()[0].pid)
 
     @property
     def status(self) -> str:
         """The command's exit code; "" while it runs."""
-        return self._call("display-message", "-p", "-t", "top", "#{pane_dead_status}").strip()
+        return self._status.read_text().strip() if self._status.exists() else ""
 
     def close(self) -> None:
         """End it all."""

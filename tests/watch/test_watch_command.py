@@ -327,7 +327,7 @@ def test_what_comes_by_a_pipe_is_passed_on_at_once(watch: Watch) -> None:
     def came() -> bool:
         nonlocal seen
         with contextlib.suppress(BlockingIOError):
-            seen += os.read(watching.process.stdout.fileno(), 100)  # type: ignore[union-attr]  # it is there, see above
+            seen += os.read(watching.process.stdout.fileno(), 100)
         return seen == b"half a line"
 
     until(came, what=f"for half a line; there is {seen!r}")

@@ -122,7 +122,9 @@ def damage(text: str) -> st.SearchStrategy[str]:
         for path in leaves(value)
     ]
     if places:
-        kinds.append(st.tuples(st.sampled_from(places), json_values).map(lambda it: replaced(lines, *it[0], it[1])))
+        kinds.append(
+            st.tuples(st.sampled_from(places), json_values).map(lambda it: replaced(lines, it[0][0], it[0][1], it[1]))
+        )
     return st.one_of(kinds)
 
 
@@ -150,11 +152,17 @@ def test_damaged_files_raise_nothing_and_make_only_lines_that_are_valid(
         assert "SECRET" not in journals.paths()[run].read_text()
 
 
+RPC_TYPES = """loop_started iteration_start iteration_end tool_call_start tool_call_end error orchestration_event
+    loop_terminated"""
+RPC_FIELDS = """iteration max_iterations started_at duration_ms cost_usd input_tokens context_window context_tokens
+    tool_name tool_call_id code reason topic payload backend workspace_root terminated_at"""
+rpc_lines = st.fixed_dictionaries(
+    {"type": st.sampled_from(RPC_TYPES.split())}, optional=dict.fromkeys(RPC_FIELDS.split(), json_values)
+)
+
+
 @settings(max_examples=200, deadline=None)
-@given(lines=st.lists(st.one_of(json_values, st.fixed_dictionaries({
-    "type": st.sampled_from(["loop_started", "iteration_start", "iteration_end", "tool_call_start", "tool_call_end",
-                             "error", "orchestration_event", "loop_terminated"])},
-    optional=dict.fromkeys(("iteration", "max_iterations", "started_at", "duration_ms", "cost_usd", "input_tokens", "context_window", "context_tokens", "tool_name", "tool_call_id", "code", "reason", "topic", "payload", "backend", "workspace_root", "terminated_at"), json_values))), max_size=12))  # fmt: skip
+@given(lines=st.lists(st.one_of(json_values, rpc_lines), max_size=12))
 def test_damaged_lines_of_a_pipe_raise_nothing(lines: list[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     rpc, journals = OrchestratorRpc(), Journals(tmp_path_factory.mktemp("pipe"))
     for number, line in enumerate(lines):

@@ -84,9 +84,8 @@ def test_where_the_agents_output_is_gone_the_runners_own_figures_count(
     folder.put(f"{BASE}stats.json", stats(iteration(1), iteration(2)))
     journals.read(RalphRunner(), folder)
     [usage, _] = journals.of_type("usage.measured")
-    assert [usage[name] for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")] == [
-        7, 8, 9, 10,
-    ]  # fmt: skip
+    tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
+    assert [usage[name] for name in tokens] == [7, 8, 9, 10]
     assert usage["cost_usd"] == 0.5
     assert [line["ts"] for line in journals.of_type("iteration.finished")] == [at(30), at(60)]
 

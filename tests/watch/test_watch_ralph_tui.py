@@ -108,7 +108,8 @@ def test_text_of_a_task_that_looks_like_a_header_is_not_believed(journals: Journ
 
 
 def test_files_changed_arrive_where_the_log_lists_them(journals: Journals) -> None:
-    listed = "## Summary (For Context Recovery)\n**Task:** x\n\n### Files Changed\n- a.py\n- b.py\n- ... and 5 more\n\n---\n\n"
+    listed = "## Summary (For Context Recovery)\n**Task:** x\n\n### Files Changed\n- a.py\n- b.py\n- ... and 5 more\n\n"
+    listed += "---\n\n"
     journals.read(RalphTui(), MemoryFolder({log_name(0): log(1, 0, before=listed, done="No")}))
     assert journals.metrics().progress.files_changed == 7
 

@@ -127,7 +127,7 @@ def test_all_runs_of_a_source_are_followed(project: Path, home: Path, followed: 
 def test_after_a_restart_only_what_goes_on_is_followed(project: Path, home: Path, followed: Followed) -> None:
     first = Source(home, project, Wanted(), followed)
     first.look()
-    over, going = sorted(followed.paths)
+    _, going = sorted(followed.paths)
     first.memory.save({going.stem: 123})
     first.close()
     first.memory.close()

@@ -20,9 +20,10 @@ def _commands(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
 @click.option(
     "--agent", "agents", metavar="NAME", multiple=True, callback=_commands, help="A further command that is an agent."
 )
+@click.option("--no-progress", is_flag=True, help="Do not measure what iterations change in the git work tree.")
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is recorded, and where.")
 @click.argument("argv", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
-def command(name: str | None, agents: tuple[str, ...], verbose: bool, argv: tuple[str, ...]) -> None:
+def command(name: str | None, agents: tuple[str, ...], no_progress: bool, verbose: bool, argv: tuple[str, ...]) -> None:
     """Run COMMAND, and record every loop of a known runner in it.
 
     In a shell script, every agent that it starts by name is an iteration of its loop: claude, codex, gemini, opencode,
@@ -37,7 +38,7 @@ def command(name: str | None, agents: tuple[str, ...], verbose: bool, argv: tupl
     """
     from ralph_otel import launch
 
-    launch.main(argv, wishes=launch.Wishes(verbose, name, agents))
+    launch.main(argv, wishes=launch.Wishes(verbose, name, agents, not no_progress))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ class Book:
         window = session.get("window") or self._begin_window(session, min(ts, session.pop("began", ts)))
         loop["iterations"] = number or loop["iterations"] + 1
         turn = session["turn"] = {"number": loop["iterations"], "span": new_id(8), "agent": new_id(8), "ts": ts}
+        turn["around"] = window["span"]
         self._write(loop, "iteration.started", turn["span"], window["span"], ts, iteration=turn["number"])
         self._write(loop, "agent.started", turn["agent"], turn["span"], ts, agent=AGENT, model=session.get("model"))
         return turn
@@ -119,7 +120,7 @@ class Book:
         said = None if outcome == "success" else outcome
         self._write(loop, "agent.finished", turn["agent"], turn["span"], outcome=said, **agent)
         self._write(
-            loop, "iteration.finished", turn["span"], session.get("window", loop)["span"],
+            loop, "iteration.finished", turn["span"], turn["around"],
             iteration=turn["number"], outcome=outcome, duration=duration, error_type=error,
         )  # fmt: skip
         session["idle"] = self._now

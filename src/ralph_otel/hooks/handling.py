@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 
 from ralph_otel.hooks import LIMIT
-from ralph_otel.hooks.project import State, home, state_file, state_files, wanted
+from ralph_otel.hooks.project import DAMAGE, State, home, state_file, state_files, wanted
 from ralph_otel.hooks.reading import name, parse
 
 TYPE_CHECKING = False
@@ -75,6 +75,9 @@ def sweep(base: str, wait: bool = False) -> None:
     from ralph_otel.hooks.turns import Turns
 
     for path in state_files(base)[:_OTHERS]:
-        with State(path, wait) as state:
-            if state.locked:
-                Turns(state, base, "", {}, time.time_ns()).sweep()
+        try:
+            with State(path, wait) as state:
+                if state.locked:
+                    Turns(state, base, "", {}, time.time_ns()).sweep()
+        except DAMAGE:
+            continue

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Line = dict[str, Any]
 
 _STATE_LIMIT = 4 << 20
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError)
+"""What a state file leads to that is damaged, or another version's."""
 
 
 def home(environment: Mapping[str, str]) -> str:
@@ -95,8 +97,10 @@ class State:
 
     def __exit__(self, *error: object) -> None:
         try:
-            if self.locked and not error[0]:
+            if self.locked and error[0] is None:
                 self._put_back()
+            elif self.locked and isinstance(error[1], DAMAGE):
+                os.unlink(self._path)  # noqa: PTH108 — the next hook starts anew
         finally:
             os.close(self._fd)
 

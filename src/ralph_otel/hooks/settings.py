@@ -21,10 +21,10 @@ from typing import Any
 from ralph_otel.events import shown
 from ralph_otel.files import write_atomically
 
-EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "SubagentStop", "PreCompact", "Stop", "SessionEnd")
+EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "PreCompact", "Stop", "SessionEnd")
 """Events that every Claude Code of the last year knows."""
-NEWER_EVENTS = ("PostToolUseFailure", "SubagentStart", "StopFailure", "PostCompact")
-"""Events of Claude Code 2.1.80 and later."""
+NEWER_EVENTS = ("PostToolUseFailure", "SubagentStart", "SubagentStop", "StopFailure", "PostCompact")
+"""Events of Claude Code 2.1.80 and later, and one that says nothing without them."""
 TIMEOUT = 5
 """Seconds after which Claude Code gives up a hook."""
 _OURS = re.compile(

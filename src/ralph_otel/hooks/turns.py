@@ -148,10 +148,10 @@ class Turns(Book):
             self._end_subagent(session, subagent)
 
     def _pre_compact(self, session: Session, said: Said) -> None:
-        turn = self._ensure_turn(session)
+        around = (session.get("turn") or session.get("window") or self._begin_window(session, self._now))["span"]
         reason = "redline" if name(said, "trigger") == "auto" else "manual"
-        session["reboot"] = {"span": new_id(8), "around": turn["span"], "ts": self._now, "reason": reason}
-        self._write(self._loop(session), "reboot.started", session["reboot"]["span"], turn["span"], reason=reason)
+        session["reboot"] = {"span": new_id(8), "around": around, "ts": self._now, "reason": reason}
+        self._write(self._loop(session), "reboot.started", session["reboot"]["span"], around, reason=reason)
 
     def _post_compact(self, session: Session, said: Said) -> None:
         self._end_reboot(session)

@@ -14,8 +14,8 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ralph_otel.loop.git import Deadline, GitError, git
@@ -45,8 +45,27 @@ class Changes:
     commits: int = 0
     """Commits that the new HEAD has and the old one had not."""
 
-    def __add__(self, other: Changes) -> Changes:
-        return Changes(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Changes)))
+    @classmethod
+    def of(cls, files: Collection[FileChange], commits: int = 0) -> Changes:
+        """What some files and commits come to."""
+        return cls(
+            len(files),
+            sum(file.created for file in files),
+            sum(file.lines_added for file in files),
+            sum(file.lines_removed for file in files),
+            commits,
+        )
+
+
+@dataclass
+class FileChange:
+    """A file with other content."""
+
+    path: Path
+    """Absolute. It need not be there any more."""
+    created: bool
+    lines_added: int = 0
+    lines_removed: int = 0
 
 
 class _Store:
@@ -124,13 +143,28 @@ class WorkTree:
 
     def changes(self, before: Snapshot | None, after: Snapshot | None) -> Changes | None:
         """Compare two snapshots; to be called soon after the second one. None if there is one missing."""
+        compared = self.files(before, after)
+        return None if compared is None else Changes.of(*compared)
+
+    def files(self, before: Snapshot | None, after: Snapshot | None) -> tuple[list[FileChange], int] | None:
+        """The same as `changes`, file by file, and the number of commits."""
         self.problem = None
         if before is None or after is None:
             self.problem = "no snapshot to compare"
             return None
         try:
             deadline = Deadline(self._timeout)
-            return _compare(before, after, deadline) + Changes(commits=_commits(before, after, deadline))
+            return _compare(before, after, deadline), _commits(before, after, deadline)
+        except (GitError, OSError, ValueError) as error:
+            self.problem = str(error)
+            return None
+
+    def uncommitted(self, snapshot: Snapshot) -> list[FileChange] | None:
+        """What in a snapshot is not as in the commit that was checked out; all of it before the first commit."""
+        self.problem = None
+        committed = replace(snapshot, tree=snapshot.head) if snapshot.head is not None else None
+        try:
+            return _compare(committed, snapshot, Deadline(self._timeout))
         except (GitError, OSError, ValueError) as error:
             self.problem = str(error)
             return None
@@ -180,8 +214,8 @@ def _reading(own: Path, *others: Path) -> dict[str, str]:
     return {"GIT_OBJECT_DIRECTORY": str(own), "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(quoted)}
 
 
-def _compare(before: Snapshot | None, after: Snapshot, deadline: Deadline) -> Changes:
-    """Count the changes between two snapshots, or of everything in a repository that is new."""
+def _compare(before: Snapshot | None, after: Snapshot, deadline: Deadline) -> list[FileChange]:
+    """The changes between two snapshots, or everything in a repository that is new."""
     stores = [after.objects, *((before.store.objects, before.objects) if before else ())]
     environment = _reading(after.store.objects, *stores)
 
@@ -190,28 +224,28 @@ def _compare(before: Snapshot | None, after: Snapshot, deadline: Deadline) -> Ch
 
     old = before.tree if before else run("hash-object", "-t", "tree", "--stdin").decode().strip()
     options = ("-r", "-z", "--raw", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv")
-    changes = _count(run("diff-tree", *options, "--ignore-submodules=none", old, after.tree), after)
+    files = _changed(run("diff-tree", *options, "--ignore-submodules=none", old, after.tree), after)
     for path, inside in after.nested.items():
-        changes += _compare(before.nested.get(path) if before else None, inside, deadline)
-    return changes
+        files += _compare(before.nested.get(path) if before else None, inside, deadline)
+    return files
 
 
-def _count(diff: bytes, after: Snapshot) -> Changes:
-    """Count what `git diff-tree -z --raw --numstat` says: first `:modes ids status`, path of all; then their lines."""
-    changed, created, added, removed = set(), 0, 0, 0
+def _changed(diff: bytes, after: Snapshot) -> list[FileChange]:
+    """Read what `git diff-tree -z --raw --numstat` says: first `:modes ids status`, path of all; then their lines."""
+    files: dict[bytes, FileChange] = {}
     words = iter(diff.split(b"\0"))
     for word in words:
         if word.startswith(b":"):
             old_mode, _, old_id, new_id, status = word[1:].split(b" ")
             path = next(words, b"")
             if _counts(path, old_mode, status, after) and (old_id != new_id or status == b"T"):
-                changed.add(path)
-                created += status == b"A"
+                files[path] = FileChange(after.root / os.fsdecode(path), status == b"A")
         elif word:
             plus, minus, path = word.split(b"\t", 2)
-            if path in changed and plus != b"-":
-                added, removed = added + int(plus), removed + int(minus)
-    return Changes(len(changed), created, added, removed)
+            if path in files and plus != b"-":
+                files[path].lines_added += int(plus)
+                files[path].lines_removed += int(minus)
+    return list(files.values())
 
 
 def _counts(path: bytes, old_mode: bytes, status: bytes, after: Snapshot) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ralph_otel.runners.launched import Launch
@@ -43,8 +43,15 @@ class ShellAgents:
         """The environment for the command: `base`, with a PATH on which the stand-ins come first."""
         return self._folder.environment(base)
 
-    def start(self) -> None:
-        """The command has started: take what the stand-ins tell."""
+    def start(self, seen: Callable[[str], None] | None = None) -> None:
+        """The command has started: take what the stand-ins tell.
+
+        Args:
+            seen: called, on another thread, when an agent starts, with the folder it works in, and when it ends, with
+                "".
+        """
+        if seen is not None:
+            self._loop.seen = seen
         self._listener.start()
 
     def drain(self) -> None:

@@ -58,6 +58,8 @@ class ShellLoop:
     """
 
     def __init__(self, name: str, launch: Launch, trace_changed: Callable[[str, int], None]) -> None:
+        self.seen: Callable[[str], None] = lambda folder: None
+        """Told the folder of an agent that has started, and "" when one has ended."""
         self.totals = Totals()
         self.now: int | None = None
         """When what is written now happened, in Unix nanoseconds; None: now."""
@@ -172,13 +174,14 @@ class AgentRun:
         return True
 
     def _start(self, values: list[str]) -> None:
-        pid, started, name, trace_id, span_id, stand_in, parent, model, *_ = values
+        pid, started, name, trace_id, span_id, stand_in, parent, model, folder = values
         self._stand_in, self._has_timeout = int(stand_in), _is_timeout(int(parent))
         self._loop.now = int(started)
         turn = self._turn = self._loop.begin_iteration(trace_id)
         agent = self._agent = TimedAgent(turn.loop, turn, agent_name(name), text(model), int(pid) or None)
         agent.trace_id, agent.span_id = trace_id, span_id  # what its TRACEPARENT says
         agent.start()
+        self._loop.seen(folder)
         self._parser = parser_for(name, totals=self._loop.totals)
 
     def _end(self, code: int, took: float | None) -> None:
@@ -197,6 +200,7 @@ class AgentRun:
         turn.took = agent.took = took
         agent.finish()
         self._loop.end_iteration(turn)
+        self._loop.seen("")
 
     @staticmethod
     def _emit(agent: Agent, found: list[Event]) -> None:

@@ -1,0 +1,199 @@
+"""The thread that measures progress. What it does with what it sees is said in the package's description."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ralph_otel.events import VERSION, Line, ProgressMeasured
+from ralph_otel.journal import Journal
+from ralph_otel.loop.progress import score
+from ralph_otel.loop.worktree import TIMEOUT, Changes, FileChange, Snapshot, WorkTree
+from ralph_otel.notices import notice
+from ralph_otel.progress.shares import SLACK, changed_at, held_open, share
+from ralph_otel.progress.turns import JournalTurns, Turn
+
+RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
+"""Folders at the top of a work tree in which runners keep their state."""
+_POLL = 0.2
+"""Seconds between two looks into the journals, unless something wakes us."""
+_LONG = 1.0
+"""Seconds from which on a snapshot takes long."""
+_FAILURES = 3
+
+
+class ProgressWatch:
+    """Measures the progress of a launch's iterations.
+
+    Args:
+        journals: the files that the loops' journals are, in the order in which they are made.
+        folder: the folder in whose work tree the agents work. Outside of git, that of the first agent is asked.
+        launched: when the launch began, in Unix nanoseconds.
+        exclude: files and folders that are nobody's work.
+    """
+
+    def __init__(
+        self, journals: Callable[[], Iterator[Path]], folder: Path, launched: int, exclude: Sequence[Path] = ()
+    ) -> None:
+        self._journals = journals
+        self._folders = [folder]
+        self._exclude = list(exclude)
+        self._launched = launched
+        self._read: dict[Path, JournalTurns] = {}
+        self._root: Path | None = None
+        self._before: Snapshot | None = None
+        self._since = self._launched
+        self._later: dict[Path, FileChange] = {}
+        self._held: set[Path] = set()
+        self._failures = 0
+        self._rest_until = 0.0
+        self._command = 0
+        self._wake = threading.Event()
+        self._deadline: float | None = None
+        self._thread = threading.Thread(target=self._run, name="ralph-otel-progress", daemon=True)
+
+    # -- from any thread -----------------------------------------------------------------------------------------------
+
+    def start(self, command: int) -> None:
+        """Begin.
+
+        Args:
+            command: the process id of what was launched.
+        """
+        self._command = command
+        self._thread.start()
+
+    def wake(self, folder: str = "") -> None:
+        """Something has happened in a journal, by an agent in that folder."""
+        if folder and self._root is None and Path(folder) not in self._folders:
+            self._folders.append(Path(folder))
+        self._wake.set()
+
+    def stop(self, timeout: float) -> None:
+        """Measure what has ended, within `timeout` seconds, and end."""
+        self._deadline = time.monotonic() + timeout
+        self._wake.set()
+        self._thread.join(timeout)
+
+    # -- on its own thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._deadline is None and self._failures < _FAILURES:
+                self._round(TIMEOUT)
+                self._wake.wait(_POLL)
+                self._wake.clear()
+            if self._deadline is not None:
+                self._rest_until = 0.0
+                self._round(self._deadline - time.monotonic())
+        except Exception as error:  # noqa: BLE001 — the loop is seen without it
+            notice(f"progress is not measured on: {type(error).__name__}: {error}; please report this")
+        for turns in self._read.values():
+            turns.close()
+        self._before = None  # its folder goes with it
+
+    def _round(self, timeout: float) -> None:
+        """Take in what has happened, and measure what has ended."""
+        if self._before is None:
+            self._begin(timeout)
+        self._take_in()
+        ended = [turn for each in self._read.values() for turn in each.finished if not turn.said]
+        if self._before is None or not ended or time.monotonic() < self._rest_until or timeout <= 0:
+            return
+        began = time.monotonic()
+        self._measure(ended, timeout)
+        took = time.monotonic() - began
+        if took > _LONG:
+            self._rest_until = time.monotonic() + 4 * took
+        for each in self._read.values():
+            each.finished = [turn for turn in each.finished if turn not in ended]
+
+    def _begin(self, timeout: float) -> None:
+        """Record the state that the first iteration begins with: what has changed since the launch may be its work."""
+        while self._root is None and self._folders:
+            found = WorkTree.find(self._folders.pop(0), timeout)
+            self._root = found.root if found is not None else None
+        if self._root is None:
+            return
+        tree = self._tree(timeout)
+        self._before = tree.snapshot()
+        if self._before is None:
+            self._failed(tree)
+            return
+        for file in tree.uncommitted(self._before) or []:
+            if (when := changed_at(file.path)) is not None and when >= self._launched - SLACK:
+                self._later[file.path] = file
+
+    def _tree(self, timeout: float) -> WorkTree:
+        assert self._root is not None, "it has been found"
+        exclude = [*self._exclude, *(self._root / name for name in RUNNERS_FOLDERS)]
+        return WorkTree(self._root, timeout, exclude)
+
+    def _failed(self, tree: WorkTree) -> None:
+        self._failures += 1
+        if self._failures == _FAILURES:
+            notice(f"progress is not measured: {tree.problem}")
+
+    def _take_in(self) -> None:
+        for path in self._journals():
+            if path not in self._read:
+                if not path.exists():
+                    break
+                self._read[path] = JournalTurns(path)
+        for each in self._read.values():
+            known = len(each.agents)
+            each.read()
+            if len(each.agents) > known:
+                self._held.update(held_open(self._command, each.agents))
+
+    def _measure(self, turns: list[Turn], timeout: float) -> None:
+        """Say what iterations have changed that have ended since the last time."""
+        tree, now = self._tree(timeout), time.time_ns()
+        after = tree.snapshot()
+        compared = tree.files(self._before, after)
+        if compared is None:
+            self._failed(tree)
+            return
+        files, commits = compared
+        self._failures = 0
+        changed = {file.path: file for file in (*self._later.values(), *files) if file.path not in self._held}
+        shares = share(changed.values(), turns, self._since, changed_at)
+        self._before, self._since = after, now
+        self._later = {file.path: file for file in shares.later}
+        self._take_in()  # the runner may have said it meanwhile
+        silent = [turn for turn in turns if not turn.said]
+        if not shares.own and self._is_being_changed():
+            return
+        changes = Changes.of(shares.own, commits)
+        for turn in sorted(silent, key=lambda turn: turn.finished)[-1 if shares.own else 0 :]:
+            if turn.span_id is not None:
+                self._read[turn.journal].ours.add(turn.span_id)
+                _append(turn, changes)
+
+    def _is_being_changed(self) -> bool:
+        """Whether an iteration that goes on has changed files already."""
+        starts = [turn.started for each in self._read.values() for turn in each.open]
+        times = [when for path in self._later if (when := changed_at(path)) is not None]
+        return bool(starts) and any(when >= min(starts) - SLACK for when in times)
+
+
+def _append(turn: Turn, changes: Changes) -> None:
+    event = ProgressMeasured(
+        score(changes, None, None),
+        files_changed=changes.files_changed,
+        lines_added=changes.lines_added,
+        lines_removed=changes.lines_removed,
+        commits=changes.commits,
+    )
+    place = {"trace_id": turn.trace_id, "span_id": turn.span_id}
+    fields = {**place, **vars(event)}
+    line: Line = {"v": VERSION, "type": event.type, "ts": time.time_ns(), "loop": turn.loop}
+    line.update((name, value) for name, value in fields.items() if value is not None)
+    try:
+        journal = Journal(turn.journal)
+        journal.append(line)
+        journal.close()
+    except OSError as error:
+        notice(f"cannot write {turn.journal}: {error.strerror}")
