@@ -10,6 +10,8 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes, mode: int) -> None:
     """Replace a file's content at one stroke: a reader sees the old or the new one, never a part.
 
+    What is no plain file (a device, a pipe, a link such as /dev/stdout) is not replaced but written to.
+
     Args:
         path: where; its folder must exist.
         content: the whole file.
@@ -18,6 +20,9 @@ def write_atomically(path: Path, content: bytes, mode: int) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+        return
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False) as file:
         temporary = Path(file.name)
         try:

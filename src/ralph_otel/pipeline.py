@@ -29,6 +29,7 @@ from opentelemetry.trace import TracerProvider as APITracerProvider
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.events import Line, shown
 from ralph_otel.exporters.snapshot import SnapshotReader
+from ralph_otel.files import write_atomically
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
 from ralph_otel.sdk_logging import tame_sdk_logging
@@ -391,7 +392,4 @@ def _write_json(target: str | None, metrics: LoopMetrics) -> None:
     if target is None:
         print(json.dumps(metrics.to_dict()), file=sys.stderr, flush=True)  # noqa: T201 — what the user asked for
         return
-    path = Path(target).expanduser()
-    fresh = _private(f"{path}.{os.getpid()}.tmp")
-    fresh.write_text(metrics.to_json() + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_atomically(Path(target).expanduser(), (metrics.to_json() + "\n").encode(), 0o600)

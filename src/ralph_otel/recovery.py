@@ -64,12 +64,15 @@ def gone(state: RunState) -> bool:
     if state.pid is None or state.host != host_name():
         return False
     try:
-        born = psutil.Process(state.pid).create_time()
+        process = psutil.Process(state.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        born = process.create_time()
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
         return False
-    return state.started is not None and born > state.started / 1e9 + 2  # another process has its number now
+    return state.began is not None and born > state.began / 1e9 + 2  # another process has its number now
 
 
 def end(path: Path, record: Record | None = None) -> bool:

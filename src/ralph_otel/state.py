@@ -72,6 +72,8 @@ class RunState:
         self.started: int | None = None
         self.last = 0
         """Time of the latest event, Unix nanoseconds."""
+        self.began: int | None = None
+        """When the process that runs it began with it: the last `loop.started`."""
         self.stopped: int | None = None
         self.stop_reason: str | None = None
         self.paused_at: int | None = None
@@ -228,8 +230,8 @@ class RunState:
         """A state with nothing counted that knows which parts of the run are open: what is left after a reset."""
         state = RunState(self.run_id)
         for name in (
-            "name", "runner", "runner_version", "max_iterations", "attributes", "pid", "host", "sampled", "root",
-            "last", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
+            "name", "runner", "runner_version", "max_iterations", "attributes", "pid", "host", "began", "sampled",
+            "root", "last", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
         ):  # fmt: skip
             setattr(state, name, getattr(self, name))
         if self.started is not None:
@@ -257,7 +259,7 @@ class RunState:
         self.runner_version = line.get("runner_version") or ""
         self.max_iterations = line.get("max_iterations")
         self.attributes = line.get("attributes") or {}
-        self.pid, self.host = line.get("pid"), line.get("host")
+        self.pid, self.host, self.began = line.get("pid"), line.get("host"), ts
         self.sampled = line.get("trace_flags", 1) != 0
         self._trace_continued(line, ts)
         return first

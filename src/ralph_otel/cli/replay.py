@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ralph_otel.cli._options import journal_of
+from ralph_otel.cli._options import complete_run, journal_of
 from ralph_otel.config import MetricsConfig
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", shell_complete=complete_run)
 @click.option("--to", "endpoint", required=True, help="URL or host:port; port 4317 means gRPC, else HTTP.")
 @click.option("--again", is_flag=True, help="Send what this endpoint has been sent before, too.")
 @click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds to wait.")
