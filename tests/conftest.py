@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ralph_otel import notices
 
 if TYPE_CHECKING:
     from ralph_otel import MetricsCollector
     from support.receiver import Received
+
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:  # as in what nohup or a script's & starts, and all below it
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 _FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
 

@@ -135,7 +135,7 @@ def test_nothing_is_put_into_the_environment_where_it_is_switched_off(run: Run, 
     assert not home.exists()
 
 
-def test_the_environment_is_ours_plus_two_variables(run: Run) -> None:
+def test_the_environment_is_ours_plus_two_variables_and_a_folder_before_the_path(run: Run) -> None:
     code = "import json, os; print(json.dumps(dict(os.environ)))"
     os.environ.pop("PYTHONPATH", None)
     command, environment = [sys.executable, "-c", code], dict(os.environ)
@@ -143,6 +143,7 @@ def test_the_environment_is_ours_plus_two_variables(run: Run) -> None:
     before, after = json.loads(plain), json.loads(run("--", *command).stdout)
     assert after.pop("PYTHONPATH") == INJECTED
     assert after.pop(VARIABLE)
+    assert f":{after.pop('PATH')}".endswith(f":{before.pop('PATH')}")
     assert {**after, "PWD": 0} == {**before, "PWD": 0}
 
 

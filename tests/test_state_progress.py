@@ -236,3 +236,37 @@ def test_files_changed_add_up() -> None:
     for files in (3, None, 0, 4):
         tape.add(1, "progress.measured", score=0.1, files_changed=files)
     assert tape.metrics().progress.files_changed == 7
+
+
+def test_iterations_that_share_a_span_are_told_apart_by_the_order() -> None:
+    """So it is with `record_iteration`, which writes in the loop's span."""
+    tape = Tape()
+    for number, score in ((1, 0.6), (2, 0.05), (3, 0.0)):
+        tape.add(number, "iteration.finished", iteration=number, outcome="success", duration=1, span="aa" * 8)
+        tape.add(number, "progress.measured", score=score, span="aa" * 8)
+    assert progress(tape) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("scores", "late", "expected"),
+    [
+        ((None, 0.0, 0.0), 0.0, (0, 3)),  # one more without progress, before the others
+        ((None, 0.0, 0.0), 0.9, (1, 2)),
+        ((0.0, 0.0, 0.0), 0.9, (1, 2)),  # it had made progress after all: the streak began after it
+        ((0.0, 0.9, 0.0), 0.9, (2, 1)),
+        ((None, 0.9, 0.0), 0.0, (1, 1)),
+        ((0.9, 0.0, 0.0), 0.0, (1, 2)),
+        ((None, None, 0.0), 0.0, (0, 2)),
+    ],
+)
+def test_what_becomes_known_of_an_earlier_iteration_counts_there(
+    scores: tuple[float | None, ...], late: float, expected: tuple[int, int]
+) -> None:
+    tape = Tape()
+    for number, score in enumerate(scores, 1):
+        span = f"{number:016x}"
+        tape.add(number, "iteration.started", iteration=number, span=span)
+        if score is not None:
+            tape.add(number, "progress.measured", score=score, span=span)
+        tape.add(number, "iteration.finished", iteration=number, outcome="success", duration=1, span=span)
+    assert progress(tape.add(9, "progress.measured", score=late, span=f"{1:016x}")) == expected

@@ -110,8 +110,11 @@ class Journal:
             written = os.write(self._fd, data)
         except OSError:
             return 0
-        self._torn = written < len(data)
-        return 0 if self._torn else written
+        if written == len(data):
+            self._torn = False
+            return written
+        self._torn = True
+        return 0
 
     def lock(self) -> bool:
         """Claim the file for this process until it is closed: whether no other one has. Appending needs no claim."""

@@ -91,7 +91,7 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
             progress = _watch_progress(launch, pid, launched, config.home) if wishes.progress else None
             if shell is not None:
-                shell.start(progress.wake if progress is not None else None)
+                shell.start(progress)
             recorder = _start_recorder(config, launch, pid)
             if wishes.verbose:
                 _say(f"run {launch.run_id}{_address(recorder)}")

@@ -342,10 +342,13 @@ class Loop(Span):
         if part is self:
             if self._on_stop is not None:
                 self._on_stop(self)
-        elif part in self._children:
+            return
+        try:
             self._children.remove(part)
-            if self._stop_reason is not None:
-                self._finish_if_asked()
+        except ValueError:  # it has left before
+            return
+        if self._stop_reason is not None:
+            self._finish_if_asked()
 
     def _finish_if_asked(self) -> None:
         if all(isinstance(child, Reboot) for child in self._children):

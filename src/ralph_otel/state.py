@@ -23,6 +23,8 @@ VELOCITY_WINDOW, VELOCITY_EDGE = 10, 3
 FLAKY_WINDOW, FLAKY_LEAST, FLAKY_RATIO = 20, 5, 0.2
 MAX_OPEN = 10_000
 """Sessions, iterations and agents that may be open at once; the oldest are forgotten beyond."""
+RECENT = 64
+"""Finished iterations whose progress may still be measured."""
 MAX_TEST_IDS = 50_000
 """Test ids whose history is kept; further ones are not looked at for flakiness."""
 
@@ -88,6 +90,7 @@ class RunState:
         self.open_iterations: dict[int, OpenIteration] = {}
         self.last_iteration: OpenIteration | None = None
         self.last_iteration_finished: int | None = None
+        self._recent: deque[OpenIteration] = deque(maxlen=RECENT)
 
         self.reboots = 0
         self.reboot_context_sum = 0.0
@@ -319,6 +322,7 @@ class RunState:
         if iteration.progress is None and not self.open_iterations:
             iteration.progress, self._pending_progress = self._pending_progress, None
         self.last_iteration = iteration
+        self._recent.append(iteration)
         self._streak_before = self.no_progress_streak
         self._settle_progress(iteration.progress)
 
@@ -342,12 +346,16 @@ class RunState:
     def _note_progress(self, made: bool, span_id: str | None) -> None:
         """Find the iteration that a measurement is about, and note there whether it made progress.
 
-        That is the open one whose span it carries, else the one that is open; with none open the last that finished,
-        when it has no measurement yet or this is its span; else the next to finish.
+        That is the open one whose span it carries, or a finished one; else the one that is open; with none open the
+        last that finished, when it has no measurement yet or this is its span; else the next to finish.
         """
         open_ = self.open_iterations.values()
         iteration = next((it for it in open_ if span_id is not None and it.span_id == span_id), None)
         last = self.last_iteration
+        earlier = next((it for it in reversed(self._recent) if span_id is not None and it.span_id == span_id), last)
+        if iteration is None and earlier is not None and earlier is not last:
+            self._settle_earlier(earlier, made)
+            return
         late = last is not None and span_id is not None and last.span_id == span_id
         if iteration is None and open_ and not late:
             iteration = next(reversed(open_))
@@ -359,6 +367,23 @@ class RunState:
                 self._settle_progress(made)
         else:
             self._pending_progress = bool(self._pending_progress) or made
+
+    def _settle_earlier(self, iteration: OpenIteration, made: bool) -> None:
+        """Count what has become known of an iteration after which others have finished."""
+        before, recent = iteration.progress, list(self._recent)
+        if before is not None and (before or not made):
+            return
+        iteration.progress = made
+        self.iterations_with_progress += made
+        since = [it.progress for it in recent[recent.index(iteration) + 1 :]]
+        if True in since:  # the streak began after it
+            return
+        if made:
+            self.no_progress_streak = since.count(False)
+            self._streak_before = since[:-1].count(False)
+        elif before is None:
+            self.no_progress_streak += 1
+            self._streak_before += 1
 
     def _usage_measured(self, line: Line, ts: int) -> None:
         tokens = sum(

@@ -66,7 +66,8 @@ def test_who_kills_everybody_ends_everybody(place: Workplace, bare: Workplace, n
         os.killpg(process.pid, number)
         stdout, _ = process.communicate(timeout=30)
         until(partial(is_gone, agent["pid"]))
-        endings.append((process.returncode, stdout))
+        assert stdout in (b"", b"a\n")  # the agent may not have come that far
+        endings.append(process.returncode)
     assert endings[0] == endings[1]
 
 

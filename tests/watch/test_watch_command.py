@@ -389,6 +389,31 @@ def test_what_cannot_be_is_said_in_one_line(arguments: list[str], words: str) ->
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (
+            ".",
+            "has no files of a known runner (ralph-claude-code, ralph-loop, ralph-orch",
+        ),
+        ("./later", "later has no files of a known runner"),
+        ("later.jsonl", "there is no later.jsonl"),
+        ("", "there are no runs in "),
+    ],
+)
+def test_where_there_is_nothing_it_says_so(path: str, words: str, tmp_path: Path, watch: Watch) -> None:
+    arguments = [path] if path else []
+    done = subprocess.run(
+        [*COMMAND, "watch", "--once", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    [said] = done.stderr.splitlines()
+    assert words in said
+    watching = watch(*arguments, cwd=tmp_path)
+    assert watching.process.stderr is not None
+    assert watching.process.stderr.readline().decode().endswith("; waiting\n")
+
+
 def test_without_a_journal_it_exports_all_the_same(project: Path, home: Path) -> None:
     append(project, start(), summary(1))
     with HttpReceiver() as receiver:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from test_watch_orchestrator import EVENTS, end, start, summary
 from watched import Journals, MemoryFolder, claude_result
 
-from ralph_otel.watch.orchestrator import Orchestrator, OrchestratorRpc
+from ralph_otel.watch.orchestrator import Orchestrator
+from ralph_otel.watch.orchestrator_rpc import OrchestratorRpc
 from ralph_otel.watch.ralph_claude_code import RalphClaudeCode
 from ralph_otel.watch.ralph_loop import RalphLoop
 from ralph_otel.watch.ralph_runner import RalphRunner

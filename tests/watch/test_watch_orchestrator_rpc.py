@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from watched import Journals
 
-from ralph_otel.watch.orchestrator import OrchestratorRpc
+from ralph_otel.watch.orchestrator_rpc import OrchestratorRpc
 from ralph_otel.watch.source import Batch
 from support.tape import T0, at
 

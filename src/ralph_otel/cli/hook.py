@@ -34,7 +34,9 @@ _where = click.option(
 
 @command.command("install")
 @_where
-@click.option("--all-events", is_flag=True, help="Failed tools and turns, subagents, too. Claude Code 2.1.80 or newer only.")
+@click.option(
+    "--all-events", is_flag=True, help="Failed tools and turns, subagents, too. Claude Code 2.1.80 or newer only."
+)
 def install(user: bool, all_events: bool) -> None:
     """Put the hooks into Claude Code's settings.
 

@@ -80,7 +80,7 @@ class State:
     def __enter__(self) -> State:
         import fcntl
 
-        os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120
+        _make_folder_of(self._path)
         self._fd = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX if self._wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,13 +133,20 @@ def _read(path: str) -> bytes:
         os.close(fd)
 
 
+def _make_folder_of(path: str) -> None:
+    """Make the folder that a file is in and, if need be, the home folder around it; nobody else may look."""
+    folder = os.path.dirname(path)  # noqa: PTH120
+    for each in (os.path.dirname(folder), folder):  # noqa: PTH120
+        os.makedirs(each, 0o700, exist_ok=True)  # noqa: PTH103
+
+
 def append(path: str, lines: list[Line]) -> None:
     """Put lines at a journal's end with one append, as `ralph_otel.journal.Journal` does.
 
     Raises:
         OSError: it cannot be written.
     """
-    os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120
+    _make_folder_of(path)
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
         size = os.fstat(fd).st_size

@@ -27,10 +27,8 @@ NEWER_EVENTS = ("PostToolUseFailure", "SubagentStart", "SubagentStop", "StopFail
 """Events of Claude Code 2.1.80 and later, and one that says nothing without them."""
 TIMEOUT = 5
 """Seconds after which Claude Code gives up a hook."""
-_OURS = re.compile(
-    r"command -v ralph-otel >/dev/null 2>&1 && ralph-otel hook \|\| true"
-    r"|(?:'(?:[^']|'\"'\"')+'|[^\s'\"|&;]+)/?ralph-otel'? hook 2>/dev/null \|\| true"
-)
+_QUIET = " hook 2>/dev/null || true"
+_PORTABLE = f"command -v ralph-otel >/dev/null && ralph-otel{_QUIET}"
 
 
 class SettingsError(Exception):
@@ -45,8 +43,8 @@ def command(portable: bool) -> str:
     """
     found = shutil.which("ralph-otel")
     if portable or found is None:
-        return "command -v ralph-otel >/dev/null 2>&1 && ralph-otel hook || true"
-    return f"{shlex.quote(str(Path(found).absolute()))} hook 2>/dev/null || true"
+        return _PORTABLE
+    return f"{shlex.quote(str(Path(found).absolute()))}{_QUIET}"
 
 
 def install(path: Path, command: str, events: tuple[str, ...] = EVENTS) -> bool:
@@ -101,7 +99,13 @@ def _our_hooks(groups: list[Any]) -> list[Any]:
 
 def _is_ours(hook: Any) -> bool:
     said = hook.get("command") if isinstance(hook, dict) else None
-    return isinstance(said, str) and _OURS.fullmatch(said) is not None
+    if not isinstance(said, str) or not said.endswith(_QUIET):
+        return False
+    try:
+        words = shlex.split(said.removesuffix(_QUIET))
+    except ValueError:
+        return False
+    return said == _PORTABLE or (len(words) == 1 and Path(words[0]).name == "ralph-otel")
 
 
 def _take_out(hooks: dict[str, Any], but: Sequence[str] = ()) -> None:

@@ -4,13 +4,13 @@ A thread beside `ralph-otel run` follows the journals of the launch. When an ite
 work tree, compares it with the one before, and appends a `progress.measured` in the iteration's span. The runner waits
 for none of this, so it may be a step further when the snapshot is taken. Hence these rules:
 
-- A file counts when its last change (its inode's ctime) falls into the iteration. What the script changes between two
-  iterations counts for none; what the next iteration has changed already counts for that one, when it ends.
-- If the next iteration has begun to change files, and nothing else has changed, then nobody can say whether this one
-  has changed the same files: no measurement, which leaves its progress unknown.
-- Iterations that end while a snapshot is taken are measured together. If nothing has changed, then none of them made
-  progress. Otherwise the last of them gets the changes, and the others stay unknown. So do iterations side by side: the
-  one that ends first gets what has changed so far.
+- A file counts for the iteration into which its last change falls (by its inode's ctime). What a script changes between
+  two iterations counts for none.
+- Where nothing counts for an iteration, but a later one has changed files already, nobody can say whether this one had
+  changed the same files: no measurement, which leaves its progress unknown. So it goes with iterations that are shorter
+  than a snapshot takes, which are measured together: the last change of every file is seen, and who came after it has
+  made none.
+- Of iterations side by side, the one that began last has changed what was changed while both ran.
 - Files that the script itself holds open, where `>> loop.log` or `| tee loop.log` goes, do not count, nor do folders in
   which runners keep their state. What git ignores does not count either.
 

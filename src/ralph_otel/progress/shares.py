@@ -9,53 +9,69 @@ from pathlib import Path
 from ralph_otel.loop.worktree import FileChange
 from ralph_otel.progress.turns import Turn
 
-SLACK = 5_000_000
-"""Nanoseconds by which a file's time may be behind: the kernel takes it from its last tick."""
 _SKEW = 1_000_000_000
 """Nanoseconds from which on a file server's clock is not ours."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What of some changed files belongs to iterations that have ended.
+@dataclass
+class Shares:
+    """Whose work some changed files are.
 
     Attributes:
-        own: theirs.
-        later: those that were changed after they ended.
+        own: for each of the iterations that have ended, what it has changed last.
+        later: what was changed after they ended.
+        times: when each of all these files was changed last, in Unix nanoseconds.
     """
 
-    own: list[FileChange]
+    own: list[list[FileChange]]
     later: list[FileChange]
+    times: list[int]
+
+    def may_have_more(self, turn: Turn, others: Iterable[Turn]) -> bool:
+        """Whether other iterations have changed files since this one ended, which this one may have changed as well."""
+        since = [when for when in self.times if when > turn.finished]
+        return any(other.holds(when) for other in others if other is not turn for when in since)
 
 
 def share(
-    files: Iterable[FileChange], turns: Sequence[Turn], since: int, changed_at: Callable[[Path], int | None]
-) -> Share:
-    """Tell the files that iterations have changed from those that were changed before and after.
+    files: Iterable[FileChange], turns: Sequence[Turn], since: int, times_of: Callable[[Path], list[int]]
+) -> Shares:
+    """Give each changed file to the iterations in which it was changed, as far as that is known.
 
     Args:
         files: all that have changed.
-        turns: the iterations, all of them finished.
+        turns: the iterations, all of them finished, the last one last.
         since: when the state was recorded that they have changed from, in Unix nanoseconds.
-        changed_at: when a file was changed last, likewise; None for one that is gone: that may be theirs.
+        times_of: when a file was changed, likewise, the last time last; nothing where that is not known: then it is
+            the last iteration's work.
     """
-    start, end = min(turn.started for turn in turns), max(turn.finished for turn in turns)
-    found = Share([], [])
+    shares, end = Shares([[] for _ in turns], [], []), turns[-1].finished
     for file in files:
-        when = changed_at(file.path)
-        if when is None or when < since - _SKEW or start - SLACK <= when <= end:
-            found.own.append(file)
-        elif when > end:
-            found.later.append(file)
-    return found
+        times = [end if when < since - _SKEW else when for when in times_of(file.path)] or [end]
+        shares.times += times
+        owners = {index for when in times for index, turn in enumerate(turns) if turn.holds(when)}
+        if owners:
+            shares.own[max(owners)].append(file)
+        if times[-1] > end:
+            shares.later.append(FileChange(file.path, False) if owners else file)
+    return shares
 
 
 def changed_at(path: Path) -> int | None:
-    """When a file was changed last, in Unix nanoseconds: its content, its name or its mode. None: it is gone."""
+    """When a file was changed last, in Unix nanoseconds: its content, its name or its mode.
+
+    Of a file that is gone, it is when the folder that it was in was changed. None where nothing is known.
+    """
     try:
         return path.lstat().st_ctime_ns
     except OSError:
-        return None
+        pass
+    for folder in path.parents:
+        try:
+            return folder.lstat().st_mtime_ns
+        except OSError:
+            continue
+    return None
 
 
 def held_open(command: int, agents: Collection[int]) -> set[Path]:

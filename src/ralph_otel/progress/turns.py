@@ -8,6 +8,9 @@ from pathlib import Path
 from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, Follower, decode
 
+SLACK = 5_000_000
+"""Nanoseconds by which a file's time may be behind: the kernel takes it from its last tick."""
+
 
 @dataclass
 class Turn:
@@ -18,16 +21,18 @@ class Turn:
         loop: the run id.
         started: when, in Unix nanoseconds.
         finished: when; 0 while it goes on.
-        said: whether somebody has measured its progress.
     """
 
     journal: Path
     loop: str
-    trace_id: str | None
-    span_id: str | None
+    trace_id: str
+    span_id: str
     started: int
     finished: int = 0
-    said: bool = False
+
+    def holds(self, when: int) -> bool:
+        """Whether a file that was changed then was changed in it."""
+        return self.started - SLACK <= when and (not self.finished or when <= self.finished)
 
 
 class JournalTurns:
@@ -39,6 +44,8 @@ class JournalTurns:
         """Those that have ended and are not measured; whoever measures them takes them away."""
         self.ours: set[str] = set()
         """The spans of iterations whose measurement by ourselves has not been read yet."""
+        self.speaks = False
+        """Whether the loop's runner measures progress itself."""
         self.agents: set[int] = set()
         """The agents' process ids, as far as they are known while the agents work."""
         self._path = path
@@ -65,8 +72,8 @@ class JournalTurns:
 
     def _take(self, line: Line) -> None:
         type_, span_id = line["type"], line.get("span_id")
-        if type_ == "iteration.started":
-            self.open.append(Turn(self._path, line["loop"], line.get("trace_id"), span_id, line["ts"]))
+        if type_ == "iteration.started" and span_id is not None:
+            self.open.append(Turn(self._path, line["loop"], line["trace_id"], span_id, line["ts"]))
         elif type_ == "iteration.finished":
             for turn in [turn for turn in self.open if turn.span_id == span_id][:1]:
                 turn.finished = max(line["ts"], turn.started)
@@ -75,8 +82,6 @@ class JournalTurns:
         elif type_ == "progress.measured" and span_id in self.ours:
             self.ours.remove(span_id)
         elif type_ == "progress.measured":
-            turns = [turn for turn in (*self.open, *self.finished) if turn.span_id == span_id]
-            for turn in turns or self.open[-1:] or self.finished[-1:]:
-                turn.said = True
+            self.speaks = True
         elif type_ == "agent.started" and line.get("pid"):
             self.agents.add(line["pid"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ralph_otel.events import VERSION, Line, ProgressMeasured
@@ -12,8 +12,9 @@ from ralph_otel.journal import Journal
 from ralph_otel.loop.progress import score
 from ralph_otel.loop.worktree import TIMEOUT, Changes, FileChange, Snapshot, WorkTree
 from ralph_otel.notices import notice
-from ralph_otel.progress.shares import SLACK, changed_at, held_open, share
-from ralph_otel.progress.turns import JournalTurns, Turn
+from ralph_otel.progress.shares import changed_at, held_open, share
+from ralph_otel.progress.turns import SLACK, JournalTurns, Turn
+from ralph_otel.shims.shell_loop import Onlooker
 
 RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
 """Folders at the top of a work tree in which runners keep their state."""
@@ -22,9 +23,11 @@ _POLL = 0.2
 _LONG = 1.0
 """Seconds from which on a snapshot takes long."""
 _FAILURES = 3
+_SUSPECTS = 200
+"""Files that are looked at when an agent ends: those that have just been changed before."""
 
 
-class ProgressWatch:
+class ProgressWatch(Onlooker):
     """Measures the progress of a launch's iterations.
 
     Args:
@@ -47,6 +50,8 @@ class ProgressWatch:
         self._since = self._launched
         self._later: dict[Path, FileChange] = {}
         self._held: set[Path] = set()
+        self._suspects: tuple[Path, ...] = ()
+        self._looked: tuple[int, Mapping[Path, int | None]] = (0, {})
         self._failures = 0
         self._rest_until = 0.0
         self._command = 0
@@ -65,10 +70,19 @@ class ProgressWatch:
         self._command = command
         self._thread.start()
 
-    def wake(self, folder: str = "") -> None:
-        """Something has happened in a journal, by an agent in that folder."""
-        if folder and self._root is None and Path(folder) not in self._folders:
+    def started(self, folder: str, logs: Sequence[str]) -> None:
+        """An agent has started in that folder, with what it prints going into these files."""
+        self._held.update(map(Path, logs))
+        if self._root is None and Path(folder) not in self._folders:
             self._folders.append(Path(folder))
+        self._wake.set()
+
+    def ending(self) -> None:
+        """An agent has just ended: what changes from now on is not its work."""
+        self._looked = time.time_ns(), {path: changed_at(path) for path in self._suspects}
+
+    def ended(self) -> None:
+        """The journal tells of it."""
         self._wake.set()
 
     def stop(self, timeout: float) -> None:
@@ -99,7 +113,7 @@ class ProgressWatch:
         if self._before is None:
             self._begin(timeout)
         self._take_in()
-        ended = [turn for each in self._read.values() for turn in each.finished if not turn.said]
+        ended = [turn for each in self._read.values() for turn in each.finished]
         if self._before is None or not ended or time.monotonic() < self._rest_until or timeout <= 0:
             return
         began = time.monotonic()
@@ -124,7 +138,7 @@ class ProgressWatch:
             return
         for file in tree.uncommitted(self._before) or []:
             if (when := changed_at(file.path)) is not None and when >= self._launched - SLACK:
-                self._later[file.path] = file
+                self._later[file.path] = FileChange(file.path, file.created)  # how many lines, is not known
 
     def _tree(self, timeout: float) -> WorkTree:
         assert self._root is not None, "it has been found"
@@ -158,42 +172,48 @@ class ProgressWatch:
             return
         files, commits = compared
         self._failures = 0
+        turns = sorted(turns, key=lambda turn: turn.finished)
         changed = {file.path: file for file in (*self._later.values(), *files) if file.path not in self._held}
-        shares = share(changed.values(), turns, self._since, changed_at)
+        shares = share(changed.values(), turns, self._since, self._times)
         self._before, self._since = after, now
         self._later = {file.path: file for file in shares.later}
-        self._take_in()  # the runner may have said it meanwhile
-        silent = [turn for turn in turns if not turn.said]
-        if not shares.own and self._is_being_changed():
-            return
-        changes = Changes.of(shares.own, commits)
-        for turn in sorted(silent, key=lambda turn: turn.finished)[-1 if shares.own else 0 :]:
-            if turn.span_id is not None:
-                self._read[turn.journal].ours.add(turn.span_id)
-                _append(turn, changes)
+        self._suspects = tuple(changed)[:_SUSPECTS]
+        self._take_in()  # the runner may have said it meanwhile, or have gone on
+        known = [turn for each in self._read.values() for turn in (*each.open, *each.finished)]
+        clear = [
+            (turn, own)
+            for turn, own in zip(turns, shares.own, strict=True)
+            if not self._read[turn.journal].speaks and (own or not shares.may_have_more(turn, known))
+        ]
+        for turn, own in clear:
+            self._append(turn, Changes.of(own, commits if turn is clear[-1][0] else 0))
 
-    def _is_being_changed(self) -> bool:
-        """Whether an iteration that goes on has changed files already."""
-        starts = [turn.started for each in self._read.values() for turn in each.open]
-        times = [when for path in self._later if (when := changed_at(path)) is not None]
-        return bool(starts) and any(when >= min(starts) - SLACK for when in times)
+    def _times(self, path: Path) -> list[int]:
+        """When a file was changed, as far as that is known: before the last agent ended, and last of all.
 
+        What has changed since that end was changed after it, whatever its own time says: that may be a tick behind.
+        """
+        when, (looked, times) = changed_at(path), self._looked
+        before = times.get(path)
+        if when is None or before is None or when == before:
+            return [] if when is None else [when]
+        return [*([before] if before >= self._since - SLACK else []), max(when, looked)]
 
-def _append(turn: Turn, changes: Changes) -> None:
-    event = ProgressMeasured(
-        score(changes, None, None),
-        files_changed=changes.files_changed,
-        lines_added=changes.lines_added,
-        lines_removed=changes.lines_removed,
-        commits=changes.commits,
-    )
-    place = {"trace_id": turn.trace_id, "span_id": turn.span_id}
-    fields = {**place, **vars(event)}
-    line: Line = {"v": VERSION, "type": event.type, "ts": time.time_ns(), "loop": turn.loop}
-    line.update((name, value) for name, value in fields.items() if value is not None)
-    try:
-        journal = Journal(turn.journal)
-        journal.append(line)
-        journal.close()
-    except OSError as error:
-        notice(f"cannot write {turn.journal}: {error.strerror}")
+    def _append(self, turn: Turn, changes: Changes) -> None:
+        event = ProgressMeasured(
+            score(changes, None, None),
+            files_changed=changes.files_changed,
+            lines_added=changes.lines_added,
+            lines_removed=changes.lines_removed,
+            commits=changes.commits,
+        )
+        line: Line = {"v": VERSION, "type": event.type, "ts": time.time_ns(), "loop": turn.loop}
+        line |= {"trace_id": turn.trace_id, "span_id": turn.span_id}
+        line |= {name: value for name, value in vars(event).items() if value is not None}
+        self._read[turn.journal].ours.add(turn.span_id)
+        try:
+            journal = Journal(turn.journal)
+            journal.append(line)
+            journal.close()
+        except OSError as error:
+            notice(f"cannot write {turn.journal}: {error.strerror}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.folder import AGENTS, Folder, installed
 from ralph_otel.shims.listener import Listener
-from ralph_otel.shims.shell_loop import ShellLoop, name_of
+from ralph_otel.shims.shell_loop import Onlooker, ShellLoop, name_of
 
 
 class ShellAgents:
@@ -43,15 +43,14 @@ class ShellAgents:
         """The environment for the command: `base`, with a PATH on which the stand-ins come first."""
         return self._folder.environment(base)
 
-    def start(self, seen: Callable[[str], None] | None = None) -> None:
+    def start(self, onlooker: Onlooker | None = None) -> None:
         """The command has started: take what the stand-ins tell.
 
         Args:
-            seen: called, on another thread, when an agent starts, with the folder it works in, and when it ends, with
-                "".
+            onlooker: is told as well, on another thread.
         """
-        if seen is not None:
-            self._loop.seen = seen
+        if onlooker is not None:
+            self._loop.onlooker = onlooker
         self._listener.start()
 
     def drain(self) -> None:

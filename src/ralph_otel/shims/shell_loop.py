@@ -48,6 +48,19 @@ def reason_of(returncode: int) -> str:
     return "error" if returncode > 0 else "crashed"
 
 
+class Onlooker:
+    """Whoever wants to know of agents at once. This one does not."""
+
+    def started(self, folder: str, logs: Sequence[str]) -> None:
+        """An agent has started in that folder, with what it prints going into these files."""
+
+    def ending(self) -> None:
+        """An agent has just ended; the script goes on this moment."""
+
+    def ended(self) -> None:
+        """The journal tells of it."""
+
+
 class ShellLoop:
     """The loop of one launch. It begins with the first agent.
 
@@ -58,8 +71,8 @@ class ShellLoop:
     """
 
     def __init__(self, name: str, launch: Launch, trace_changed: Callable[[str, int], None]) -> None:
-        self.seen: Callable[[str], None] = lambda folder: None
-        """Told the folder of an agent that has started, and "" when one has ended."""
+        self.onlooker = Onlooker()
+        """Is told of every agent."""
         self.totals = Totals()
         self.now: int | None = None
         """When what is written now happened, in Unix nanoseconds; None: now."""
@@ -174,20 +187,21 @@ class AgentRun:
         return True
 
     def _start(self, values: list[str]) -> None:
-        pid, started, name, trace_id, span_id, stand_in, parent, model, folder = values
+        pid, started, name, trace_id, span_id, stand_in, parent, model, folder, *logs = values
         self._stand_in, self._has_timeout = int(stand_in), _is_timeout(int(parent))
         self._loop.now = int(started)
         turn = self._turn = self._loop.begin_iteration(trace_id)
         agent = self._agent = TimedAgent(turn.loop, turn, agent_name(name), text(model), int(pid) or None)
         agent.trace_id, agent.span_id = trace_id, span_id  # what its TRACEPARENT says
         agent.start()
-        self._loop.seen(folder)
+        self._loop.onlooker.started(folder, [log for log in logs if log])
         self._parser = parser_for(name, totals=self._loop.totals)
 
     def _end(self, code: int, took: float | None) -> None:
         turn, agent, parser = self._turn, self._agent, self._parser
         if turn is None or agent is None:
             return
+        self._loop.onlooker.ending()
         self._turn = self._agent = self._parser = None
         if parser is not None:
             self._emit(agent, parser.close())
@@ -200,7 +214,7 @@ class AgentRun:
         turn.took = agent.took = took
         agent.finish()
         self._loop.end_iteration(turn)
-        self._loop.seen("")
+        self._loop.onlooker.ended()
 
     @staticmethod
     def _emit(agent: Agent, found: list[Event]) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 import time
 
 from .command import IGNORED_BY_PYTHON, become, cannot_run
@@ -89,7 +90,7 @@ class StandIn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would hide how the agent ends
         began = time.monotonic()
         code = self.spawn()
-        self.tell("started", self.agent, *about, folder())
+        self.tell("started", self.agent, *about, folder(), file_of(1), file_of(2))
         while self.early and self.agent:
             os.kill(self.agent, self.early.pop(0))
         if self.agent:
@@ -244,6 +245,14 @@ def folder() -> str:
     """The working folder; "" where it has been removed."""
     try:
         return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return ""
+
+
+def file_of(fd: int) -> str:
+    """The path of the file that a descriptor is of; "" where it is none, or that cannot be known."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}") if stat.S_ISREG(os.fstat(fd).st_mode) else ""  # noqa: PTH115
     except OSError:
         return ""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ralph_otel.agents.lines import Lines
 from ralph_otel.journal import new_run_id, runs_folder
 from ralph_otel.watch.memory import Memory
-from ralph_otel.watch.orchestrator import OrchestratorRpc
+from ralph_otel.watch.orchestrator_rpc import OrchestratorRpc
 from ralph_otel.watch.scribe import Run, Scribe
 from ralph_otel.watch.source import Batch, record
 from ralph_otel.watch.targets import Follow
@@ -74,6 +74,10 @@ class Pipe:
     def bad(self) -> int:
         """See `Target`."""
         return self._bad + self._lines.dropped
+
+    def missing(self) -> str | None:
+        """See `Target`: lines come, or they do not."""
+        return None
 
     def wait(self, timeout: float) -> bool:
         """Whether everything has been read within `timeout` seconds."""

@@ -69,6 +69,9 @@ class Target(Protocol):
     def bad(self) -> int:
         """Lines and files that could not be used."""
 
+    def missing(self) -> str | None:
+        """Says that there is nothing to follow, if it is so."""
+
     def close(self) -> None:
         """Give back what is open."""
 
@@ -95,6 +98,7 @@ class Home:
         self._follow = follow
         self._known: set[Path] = set()
         self._first = True
+        self._followed = False
 
     def look(self) -> None:
         """See `Target`."""
@@ -103,10 +107,9 @@ class Home:
                 continue
             self._known.add(path)
             left = path.stem in self.memory.recorded  # followed by an earlier watch, perhaps not to its end
-            if not self._first:
-                self._follow(path, 0)
-            elif self._wanted.again or left or not ended(path):
-                self._follow(path, self._wanted.recorded(path, self.memory))
+            if not self._first or self._wanted.again or left or not ended(path):
+                self._followed = True
+                self._follow(path, self._wanted.recorded(path, self.memory) if self._first else 0)
         self._first = False
 
     def folders(self) -> Iterable[Path]:
@@ -123,6 +126,12 @@ class Home:
     def bad(self) -> int:
         """See `Target`. The recorder says it of journals."""
         return 0
+
+    def missing(self) -> str | None:
+        """See `Target`."""
+        if self._followed:
+            return None
+        return f"{self._folder} has no run without an end" if self._known else f"there are no runs in {self._folder}"
 
     def close(self) -> None:
         """See `Target`."""
@@ -145,6 +154,10 @@ class OneJournal(Home):
     def folders(self) -> Iterable[Path]:
         """See `Target`."""
         return (self._path.parent,)
+
+    def missing(self) -> str | None:
+        """See `Target`."""
+        return None if self._path.exists() else f"there is no {self._path}"
 
 
 class Source:
@@ -248,6 +261,11 @@ class Source:
     def bad(self) -> int:
         """See `Target`."""
         return self._folder.oversized + sum(format_.bad for format_, _ in self._formats)
+
+    def missing(self) -> str | None:
+        """See `Target`."""
+        known = ", ".join(sorted(make().runner for make in FORMATS))
+        return None if self._formats else f"{self._folder.path} has no files of a known runner ({known})"
 
     def close(self) -> None:
         """See `Target`."""

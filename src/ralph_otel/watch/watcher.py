@@ -81,6 +81,7 @@ class Watcher:
         """Export what there is, and end."""
         self.recorder.start()
         self._look()
+        self._say_missing("")
         self._settle()
         self.recorder.barrier(ONCE_TIMEOUT)
         self._end()
@@ -95,6 +96,8 @@ class Watcher:
         self.recorder.start()
         changes = Changes(lambda: [folder for target in self._targets for folder in target.folders()], poll)
         settle_at = 0.0
+        self._look()
+        self._say_missing("; waiting")
         while not stop.is_set():
             self._look()
             if time.monotonic() >= settle_at:
@@ -137,6 +140,11 @@ class Watcher:
             target.memory.close()
 
     # -- what is said -----------------------------------------------------------------------------------------------
+
+    def _say_missing(self, further: str) -> None:
+        for target in self._targets:
+            if (missing := target.missing()) is not None:
+                self._say(missing + further)
 
     def _introduce(self) -> None:
         """Say of every new loop what it is; of those that have ended already, how many there are."""
