@@ -26,6 +26,17 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:  # as in what nohup or a script's & starts, and all below it
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
+_INTEGRATION = ("shims", "hooks", "test_watch_command.py", "test_top_terminal.py")
+"""Folders and files whose tests run real shells, terminals and signals."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real shells, terminals and signals belong to `make integration`."""
+    for item in items:
+        if any(part in item.path.parts for part in _INTEGRATION):
+            item.add_marker(pytest.mark.integration)
+
+
 _FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 
