@@ -24,6 +24,7 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.events import LoopStopped
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
 from ralph_otel.runners.launched import Launch
+from ralph_otel.shims.command import uncoerce
 from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         CannotStart: the command is not there, or is not a program.
     """
     with _folder(config) as folder, Supervisor() as supervisor:
+        environment = os.environ.copy()
+        uncoerce(environment)
         if folder is None:
-            supervisor.start(command, os.environ)
+            supervisor.start(command, environment)
             return supervisor.wait()
         launch = Launch(new_run_id(), folder, config.trace_iterations)
-        environment, launched = launch.environment(os.environ), time.time_ns()
+        environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
             progress = _watch_progress(launch, pid, launched, config.home) if wishes.progress else None

@@ -173,6 +173,15 @@ def test_many_short_agents_are_all_seen(place: Workplace) -> None:
     assert sorted(line["iteration"] for line in place.lines("iteration.finished")) == list(range(1, 101))
 
 
+@pytest.mark.skipif(shutil.which("parallel") is None, reason="there is no parallel")
+def test_agents_that_parallel_starts_are_seen(place: Workplace) -> None:
+    """Its two implementations have their arguments in other places."""
+    program(place.bin / "claude", "#!/bin/sh\necho x >> calls\n")
+    place.run(bash("parallel claude -- a b c; parallel claude ::: a b c"))
+    calls = (place.folder / "calls").read_text().splitlines()
+    assert len(place.lines("iteration.finished")) == len(calls) >= 3
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -372,6 +381,15 @@ def test_the_agent_sees_what_it_would_have_seen(place: Workplace, bare: Workplac
             line.update(json.loads(text))
         assert found["environment"].pop("TRACEPARENT")
         assert found == expected
+
+
+def test_the_locale_stays_as_it_is(place: Workplace) -> None:
+    """Python sets LC_CTYPE for itself and its children where it finds none."""
+    program(place.bin / "claude", "#!/bin/sh\nenv | grep LC_CTYPE\n")
+    unset = ["env", "-u", "LANG", "-u", "LC_ALL", "-u", "LC_CTYPE"]
+    assert place.run([*unset, *bash("env | grep LC_CTYPE; claude; true")]).stdout == b""
+    wanted = [*unset, "LC_CTYPE=C.UTF-8"]
+    assert place.run([*wanted, *bash("claude")]).stdout == b"LC_CTYPE=C.UTF-8\n"
 
 
 def test_an_environment_that_goes_away_costs_the_script_nothing(place: Workplace) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 
 import pytest
 from scripts import Done, Workplace, launched, program
 
 SHELLS = [name for name in ("bash", "dash", "zsh", "ksh") if shutil.which(name)]
-_IS_GNU = b"GNU" in subprocess.run(["sh", "-c", "parallel --version"], capture_output=True, check=False).stdout
-PARALLEL = f"parallel -j 1 claude {':::' if _IS_GNU else '--'} out:a out:b; claude out:c"
 SCRIPTS = {
     "success": "claude -p out:hello err:oops",
     "failure": "claude out:hello exit:3",
@@ -55,7 +52,6 @@ next' "$(printf 'out:tab\\tend')" """,
     "reader that leaves": "claude raw:50 | head -c 10 | wc -c; echo $?",
     "how each end of a pipe ends": "claude raw:50 | head -c 10 > /dev/null; echo ${PIPESTATUS[*]:-none}",
     "alias": "shopt -s expand_aliases 2>/dev/null\nalias agent='claude out:a'\nagent out:b",
-    "parallel": PARALLEL,
     "at a terminal of its own": "script -qec 'claude out:a; claude out:b exit:3' /dev/null; echo $?",
     "here document": "claude stdin out:a << 'END'\nsome text\nEND",
     "process substitution": "[ -z \"$BASH_VERSION\" ] || eval 'cat <(claude out:a) <(claude out:b)'; claude out:c",

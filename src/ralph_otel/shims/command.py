@@ -82,9 +82,14 @@ def clean(environment: dict[str, str]) -> bool:
             environment[variable] = os.pathsep.join(entries)
             if not entries:
                 del environment[variable]
+    uncoerce(environment)
+    return environment.pop("RALPH_OTEL_LAUNCH", None) is not None
+
+
+def uncoerce(environment: dict[str, str]) -> None:
+    """Take out what Python has put into it for itself."""
     if environment.get("LC_CTYPE") in COERCED and not was_set("LC_CTYPE"):
         del environment["LC_CTYPE"]
-    return environment.pop("RALPH_OTEL_LAUNCH", None) is not None
 
 
 def was_set(variable: str) -> bool:
