@@ -267,7 +267,7 @@ class Pipeline:
         readers.append(self._periodic(StatsdExporter(self._config.target(Format.STATSD) or "127.0.0.1:8125")))
 
     def _serve(self) -> PrometheusServer | None:
-        from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, write_target
+        from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, target_labels, write_target
 
         target = self._config.target(Format.PROMETHEUS)
         address = ("127.0.0.1", 9464) if target is None else address_of(target)
@@ -285,7 +285,7 @@ class Pipeline:
             return None
         try:
             sweep_targets(self._targets)
-            write_target(self._targets, self._instance_id, server.address, {"service_name": self._config.service_name})
+            write_target(self._targets, self._instance_id, server.address, target_labels(self.resource.attributes))
         except OSError as error:
             notice(
                 f"prometheus file_sd target in {self._targets}: {error.strerror or error}; scrape the endpoint by hand"

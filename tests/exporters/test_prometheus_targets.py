@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ralph_otel.exporters.prometheus import remove_target, sweep_targets, write_target
+from ralph_otel.exporters.prometheus import remove_target, sweep_targets, target_labels, write_target
+from support.collecting import Make
+from support.ports import free_port
 
 
 def test_a_target_file_is_what_prometheus_reads(tmp_path: Path) -> None:
@@ -29,6 +31,31 @@ def test_a_target_file_is_what_prometheus_reads(tmp_path: Path) -> None:
     ]
     assert path.stat().st_mode & 0o777 == 0o644
     assert [each.name for each in folder.iterdir()] == ["run-1.json"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "job"),
+    [
+        ({"service.name": "night"}, "night"),
+        ({"service.name": "night", "service.namespace": "loops"}, "loops/night"),
+        ({}, ""),
+    ],
+)
+def test_a_target_has_the_labels_that_a_resource_gets_by_otlp(resource: dict[str, str], job: str) -> None:
+    assert target_labels({**resource, "service.instance.id": "run-1"}) == {"job": job, "instance": "run-1"}
+
+
+def test_the_endpoint_of_a_collector_is_announced_as_its_run(
+    home: Path, make_collector: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=loops")
+    address = f"127.0.0.1:{free_port()}"
+    collector = make_collector(export_format="prometheus", export_target=address, service_name="night")
+    with collector.loop("fix-bugs"):
+        assert collector.wait_ready()
+        [path] = (home / "targets").iterdir()
+        [target] = json.loads(path.read_text())
+    assert (target["labels"]["job"], target["labels"]["instance"]) == ("loops/night", collector.instance_id)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+from opentelemetry.util.types import AnyValue
 
 from ralph_otel.exporters.prometheus.names import label_name
 from ralph_otel.exporters.values import encodable
@@ -25,6 +26,17 @@ _HOST, _PID = "__meta_ralph_host", "__meta_ralph_pid"
 is there because a folder may be shared: a process id means nothing in another container."""
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What to scrape instead of an address that only means all addresses."""
+
+
+def target_labels(resource: Mapping[str, AnyValue]) -> dict[str, str]:
+    """`job` and `instance` as every road by OTLP gives them to a resource's series.
+
+    So a query finds a loop by the same labels whether it is scraped or sends; Prometheus keeps labels that a target
+    brings. Source: the OpenTelemetry specification, compatibility/prometheus_and_openmetrics, resource attributes.
+    """
+    namespace, name = resource.get("service.namespace"), resource.get("service.name")
+    job = f"{namespace}/{name}" if namespace else str(name or "")
+    return {"job": job, "instance": str(resource.get("service.instance.id") or "")}
 
 
 def write_target(folder: Path, instance: str, address: tuple[str, int], labels: Mapping[str, str]) -> Path:
