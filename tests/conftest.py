@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _end_registered() -> None:
-    module = sys.modules.get("ralph_otel.collector")
+    module = sys.modules.get("ralph_otel.registration")
     registered = getattr(module, "_registered", None)
     if registered is not None:
         registered.shutdown()

@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import ralph_otel
 from ralph_otel import MetricsCollector, MetricsConfig
-from ralph_otel import collector as collector_module
 from ralph_otel.model import LoopMetrics
 from ralph_otel.probe import Loop
 from support.collecting import Make, journals, use_every_operation
@@ -114,7 +113,7 @@ def test_the_plugin_is_what_the_entry_point_names() -> None:
     from importlib.metadata import entry_points
 
     [found] = [point for point in entry_points(group="ralph_loop.plugins") if point.name == "ralph_otel"]
-    assert found.load() is collector_module.plugin
+    assert found.load() is ralph_otel.plugin
 
 
 def test_a_loops_handle_is_the_probes(make_collector: Make) -> None:

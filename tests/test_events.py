@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ralph_otel import events, reference
-from ralph_otel.events import EVENTS, Event, Line, fields_of, problem_with, shown
+from ralph_otel.events import EVENTS, Event, Line, fields_of, problem_with
+from ralph_otel.notices import shown
 from support.strategies import half_valid_line, json_values, some_event, valid_line
 from support.tape import T0
 

@@ -87,6 +87,29 @@ def test_a_forked_child_that_ends_like_a_program_of_its_own_ends_its_own_loops_o
     assert runs["parents"][-1]["type"] == "loop.stopped"
 
 
+def test_without_a_journal_a_forked_child_says_that_its_events_are_lost(work: Path) -> None:
+    ended = run(
+        """
+        import os, ralph_otel
+        collector = ralph_otel.register()
+        with collector.loop("shared") as shared:
+            if not (pid := os.fork()):
+                shared.progress(0.5)
+                shared.progress(0.6)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+            with shared.iteration():
+                pass
+        print(collector.get_metrics().total_iterations)
+        """,
+        work,
+        env={**FORKING, "RALPH_OTEL_JOURNAL": "false"},
+    )
+    assert (ended.code, ended.stdout) == (0, "1\n")
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("ralph-otel: without a journal the events of a forked process are lost; set RALPH_OTEL_JOUR")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_of_multiprocessing_have_loops_of_their_own(method: str, work: Path, home: Path) -> None:
     (work / "host.py").write_text(

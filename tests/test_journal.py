@@ -124,6 +124,17 @@ def test_a_disk_that_becomes_full_harms_one_line_only(tmp_path: Path) -> None:
             decode(torn)
 
 
+def test_a_line_that_comes_after_the_end_is_written_and_leaves_no_file_open(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "r.jsonl")
+    journal.append(line(value=1))
+    journal.close()
+    opened = set(Path("/proc/self/fd").iterdir())
+    for value in (2, 3):
+        assert journal.append(line(value=value)) > 0
+    assert set(Path("/proc/self/fd").iterdir()) <= opened
+    assert [decode(raw)["value"] for raw in journal.path.read_bytes().splitlines()] == [1, 2, 3]
+
+
 def test_a_disk_that_is_full_loses_lines_and_raises_nothing() -> None:
     full = Journal(Path("/dev/full"))
     assert full.append(line()) == 0

@@ -11,7 +11,7 @@ from opentelemetry import context as otel_context
 
 from ralph_otel import probe
 from ralph_otel.events import Line, problem_with
-from ralph_otel.probe import Loop
+from ralph_otel.probe import Loop, span
 from support.sink import Lines, fields
 
 
@@ -172,7 +172,7 @@ def test_a_block_left_in_another_thread_or_task_raises_and_says_nothing(
     thread.join(20)
     assert lines.types() == ["loop.started", "iteration.started", "iteration.finished", "loop.stopped"]
     assert caplog.records == []
-    probe._current.set(None)
+    span._current.set(None)
     otel_context.attach(otel_context.Context())
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from ralph_otel import following
 from ralph_otel import pipeline as pipeline_module
-from ralph_otel import recorder as recorder_module
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import metrics_of
@@ -139,7 +139,7 @@ def test_the_journals_of_a_family_are_found_as_they_appear(make: Make, tmp_path:
 
 
 def test_a_family_of_very_many_loops_is_counted_once(make: Make, tmp_path: Path) -> None:
-    many = recorder_module._MAX_FOLLOWED + 100
+    many = following.MAX_FOLLOWED + 100
     for number in range(1, many + 1):
         name = "fam" if number == 1 else f"fam-{number}"
         Tape(run=name).iteration(1, 1).add(5, "loop.stopped", reason="completed").write(tmp_path / f"{name}.jsonl")
@@ -147,7 +147,7 @@ def test_a_family_of_very_many_loops_is_counted_once(make: Make, tmp_path: Path)
     recorder.follow_runs(tmp_path, "fam")
     for _ in range(4):
         assert read(recorder).total_iterations == many
-    assert len(recorder._followers) <= recorder_module._MAX_FOLLOWED
+    assert len(recorder._journals) <= following.MAX_FOLLOWED
     Tape(run=f"fam-{many + 1}").iteration(1, 1).write(tmp_path / f"fam-{many + 1}.jsonl")
     assert read(recorder).total_iterations == many + 1
 

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ralph_otel.collector import MetricsCollector as MetricsCollector
-    from ralph_otel.collector import plugin as plugin
-    from ralph_otel.collector import register as register
     from ralph_otel.config import MetricsConfig as MetricsConfig
     from ralph_otel.config import MetricsExportFormat as MetricsExportFormat
     from ralph_otel.instrumentor import RalphInstrumentor as RalphInstrumentor
@@ -34,11 +32,13 @@ if TYPE_CHECKING:
     from ralph_otel.model import SessionMetrics as SessionMetrics
     from ralph_otel.model import Summary as Summary
     from ralph_otel.model import TestMetrics as TestMetrics
+    from ralph_otel.registration import plugin as plugin
+    from ralph_otel.registration import register as register
     from ralph_otel.subscription import Subscription as Subscription
     from ralph_otel.version import __version__ as __version__
 
 _HOMES = {
-    "collector": ("MetricsCollector", "plugin", "register"),
+    "collector": ("MetricsCollector",),
     "config": ("MetricsConfig", "MetricsExportFormat"),
     "instrumentor": ("RalphInstrumentor",),
     "model": (
@@ -55,6 +55,7 @@ _HOMES = {
         "Summary",
         "TestMetrics",
     ),
+    "registration": ("plugin", "register"),
     "subscription": ("Subscription",),
     "version": ("__version__",),
 }

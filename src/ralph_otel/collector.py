@@ -1,4 +1,4 @@
-"""`MetricsCollector`, the one object a runner deals with, and `register()`, which makes it.
+"""`MetricsCollector`, the one object a runner deals with.
 
 A collector joins the parts: handles (`probe`) write into journals, a `Recorder` follows them on a thread of its own.
 Everything here comes back at once or within the time it is given, and nothing raises into the host.
@@ -79,6 +79,11 @@ class MetricsCollector:
         """Whether anything is recorded."""
         return self.config.enabled and not self._closed
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has been shut down."""
+        return self._closed
+
     def loop(
         self,
         name: str,
@@ -137,7 +142,15 @@ class MetricsCollector:
         """Where a run's lines go: its journal; what that cannot take, the recorder's queue."""
         recorder = self._recorder_here()
         if journal is None:
-            return recorder.offer
+            pid = os.getpid()
+
+            def into_memory(line: Line) -> None:
+                if os.getpid() == pid:
+                    recorder.offer(line)
+                else:  # a forked child has a copy of this memory, and nobody who reads it
+                    notice("without a journal the events of a forked process are lost; set RALPH_OTEL_JOURNAL=true")
+
+            return into_memory
 
         def into_journal(line: Line) -> None:
             if journal.append(line):
@@ -164,7 +177,7 @@ class MetricsCollector:
         return journal
 
     def _let_go(self, journal: Journal | None, loop: Loop) -> None:
-        """A loop has stopped: its file handle is given back (a late event opens the file once more)."""
+        """A loop has stopped: its file handle is given back."""
         self._loops.pop(loop.run_id, None)
         if journal is not None:
             journal.close()
@@ -387,41 +400,3 @@ def _nowhere(line: Line) -> None:
 def _seconds(duration: Any) -> Any:
     """Seconds, also from a `timedelta`."""
     return duration.total_seconds() if hasattr(duration, "total_seconds") else duration
-
-
-# -- registration ----------------------------------------------------------------------------------------------
-
-_registered: MetricsCollector | None = None
-_registering = threading.Lock()
-
-
-def register(
-    config: MetricsConfig | Mapping[str, Any] | None = None, *, host: Host | None = None, **fields: Any
-) -> MetricsCollector:
-    """Make this process's collector, or return the one it has. Call it once, at start-up.
-
-    Comes back in milliseconds: the SDK and the exporters are imported and started in the background.
-
-    Args:
-        config: the configuration, or its fields as a mapping; instead of it, any field of `MetricsConfig` by name.
-        host: the host's providers, see `ralph_otel.RalphInstrumentor`.
-
-    Returns:
-        The collector. If anything is wrong with the configuration, one that works with what is right.
-    """
-    global _registered
-    with _registering:
-        if _registered is None or _registered._closed:
-            made = MetricsCollector(fields if config is None else config, host, ends_with_process=True)
-            made.start()
-            _registered = made
-        return _registered
-
-
-def plugin(config: MetricsConfig | Mapping[str, Any] | None = None) -> MetricsCollector:
-    """The entry point `ralph_otel` of the group `ralph_loop.plugins`: what a runner that loads plugins calls.
-
-    Args:
-        config: a `MetricsConfig`, its fields as a mapping, or None.
-    """
-    return register(config)

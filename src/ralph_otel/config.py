@@ -19,8 +19,7 @@ from typing import Any
 
 from ralph_otel import journal
 from ralph_otel.catalog import DEFAULT_PREFIX, DURATION_BUCKETS
-from ralph_otel.events import shown
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 
 
 class MetricsExportFormat(StrEnum):

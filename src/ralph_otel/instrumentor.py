@@ -15,9 +15,10 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
 from ralph_otel import runners
-from ralph_otel.collector import MetricsCollector, register
+from ralph_otel.collector import MetricsCollector
 from ralph_otel.notices import notice
 from ralph_otel.pipeline import Host
+from ralph_otel.registration import register
 
 
 class RalphInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the base class is untyped

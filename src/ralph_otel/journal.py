@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ralph_otel.events import Line, problem_with, shown
-from ralph_otel.notices import notice
+from ralph_otel.events import Line, problem_with
+from ralph_otel.notices import notice, shown
 
 MAX_LINE = 8 * 1024 * 1024
 """The longest line that is read, in bytes; a longer one is skipped and counted."""
@@ -91,6 +91,7 @@ class Journal:
         self.size = os.fstat(self._fd).st_size
         """How much was in the file when it was opened, in bytes."""
         self._torn = self.size > 0 and os.pread(self._fd, 1, self.size - 1) != b"\n"
+        self._closed = False
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
@@ -110,6 +111,9 @@ class Journal:
             written = os.write(self._fd, data)
         except OSError:
             return 0
+        finally:
+            if self._closed:
+                self.close()
         if written == len(data):
             self._torn = False
             return written
@@ -127,7 +131,8 @@ class Journal:
         return True
 
     def close(self) -> None:
-        """Give the file handle back. Appending afterwards opens the file again."""
+        """Give the file handle back. A line that comes afterwards opens the file for itself alone."""
+        self._closed = True
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

@@ -27,11 +27,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TracerProvider as APITracerProvider
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
-from ralph_otel.events import Line, shown
+from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.files import write_atomically
 from ralph_otel.model import LoopMetrics
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL
 from ralph_otel.signals.metrics import MetricSignals, observe_age, observe_health

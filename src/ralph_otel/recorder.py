@@ -20,7 +20,8 @@ from weakref import WeakSet
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
-from ralph_otel.journal import BadLine, Follower, decode, encode
+from ralph_otel.following import Journals
+from ralph_otel.journal import BadLine, decode, encode
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
 from ralph_otel.state import RunState
@@ -33,17 +34,12 @@ _POLL = 0.5
 """Seconds between two looks for lines that other processes wrote."""
 _LINGER = 0.05
 """Seconds that the first event of a batch waits for company: instruments are called once a batch."""
-_BATCH = 32 * 1024
-"""Bytes of a journal that are worked off at a time: some milliseconds' work."""
 _BATCH_LINES = 128
-"""The same for what waits in the queue."""
+"""Events of the queue that are worked off at a time: some milliseconds' work."""
 _PAUSE = 0.0001
 """Seconds between two batches."""
 _HEAD_START = 0.005
 """Seconds that whoever starts the thread goes first: its imports hold the interpreter for milliseconds at a time."""
-_MAX_FOLLOWED = 256
-"""Journals followed at once; beyond, those of ended runs are let go."""
-
 
 _setting_up: WeakSet[Recorder] = WeakSet()
 
@@ -97,10 +93,7 @@ class Recorder:
         self._host = host
         self._recover = export and config.journal
         self._recovery: ModuleType | None = None
-        self._followers: dict[Path, Follower] = {}
-        self._recorded: dict[Path, int] = {}
-        self._ended: dict[Path, int] = {}  # how far those have been read that are not followed any more
-        self._families: list[tuple[Path, str]] = []
+        self._journals = Journals()
         self._queue: deque[Line] = deque()
         self._pipeline: Pipeline | None = None
         self._thread: threading.Thread | None = None
@@ -124,13 +117,11 @@ class Recorder:
             recorded: how many of its bytes an earlier process has recorded: they make the figures go on where they
                 were, but no spans and log records once more.
         """
-        self._recorded.setdefault(path, recorded)
-        if path not in self._followers:
-            self._followers[path] = Follower(path, self._ended.pop(path, 0))
+        self._journals.follow(path, recorded)
 
     def follow_runs(self, folder: Path, prefix: str) -> None:
         """Record `<prefix>.jsonl`, and `<prefix>-2.jsonl` and so on as they appear."""
-        self._families.append((folder, prefix))
+        self._journals.follow_runs(folder, prefix)
 
     def wake(self) -> None:
         """There is something new in a journal."""
@@ -252,8 +243,7 @@ class Recorder:
             self._answer(asked)
             if stopping:
                 self._tick()
-                for follower in self._followers.values():
-                    follower.close()
+                self._journals.close()
                 return
             if self._recover and not self._hurry.is_set():
                 self._recover = False
@@ -301,7 +291,7 @@ class Recorder:
 
     def _round(self) -> None:
         """Record everything there is; between two batches the host's threads get their chance at the interpreter."""
-        self._find_runs()
+        self._journals.find(self._active)
         for number, (lines, live) in enumerate(self._batches()):
             if number and not self._stopping:
                 time.sleep(_PAUSE)
@@ -313,52 +303,19 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 — one batch must not cost the others
                 notice(f"recorder: {type(error).__name__}: {error}; please report this")
 
-    def _find_runs(self) -> None:
-        for folder, prefix in self._families:
-            for path in sorted(folder.glob(f"{prefix}*.jsonl")):
-                number = path.stem.removeprefix(f"{prefix}-")
-                if (number == prefix or number.isdecimal()) and path not in self._ended:
-                    self.follow(path)
-        if len(self._followers) > _MAX_FOLLOWED:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Stop following the journals of runs that have ended and are read to their end."""
-        for path, follower in list(self._followers.items())[: -_MAX_FOLLOWED // 2]:
-            state = self.states.by_run.get(path.stem)
-            ended = state is None or not state.active
-            if ended and follower.offset >= follower.size and not follower.torn:
-                follower.close()
-                self._ended[path] = follower.offset
-                del self._followers[path]
-                self._recorded.pop(path, None)
+    def _active(self, run_id: str) -> bool:
+        state = self.states.by_run.get(run_id)
+        return state is not None and state.active
 
     def _batches(self) -> Iterator[tuple[list[Line], bool]]:
-        """What is new, some lines at a time, with whether they happen now.
-
-        What comes meanwhile is left for the next round, or a busy loop would keep a reading waiting for ever.
-        """
+        """What is new, some lines at a time, with whether they happen now."""
         waiting = len(self._queue)
-        for follower in list(self._followers.values()):
-            yield from self._batches_of(follower)
+        for batch in self._journals.batches():
+            self.bad_lines += batch.skipped
+            yield self._decoded(batch.lines), batch.live
         for start in range(0, waiting, _BATCH_LINES):
             lines = [encode(self._queue.popleft()) for _ in range(min(waiting - start, _BATCH_LINES))]
             yield self._decoded(lines), True
-
-    def _batches_of(self, follower: Follower) -> Iterator[tuple[list[Line], bool]]:
-        recorded, end = self._recorded.get(follower.path, 0), follower.size
-        while True:
-            oversized, live = follower.oversized, follower.offset >= recorded
-            try:
-                raws = follower.read(_BATCH if live else min(_BATCH, recorded - follower.offset))
-            except OSError as error:
-                notice(f"cannot read {follower.path}: {error.strerror}")
-                return
-            self.bad_lines += follower.oversized - oversized
-            if raws:
-                yield self._decoded(raws), live
-            if follower.at_end or follower.offset >= end:
-                return
 
     def _decoded(self, raws: list[bytes]) -> list[Line]:
         lines = []

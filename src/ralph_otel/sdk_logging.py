@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import re
 
-from ralph_otel.events import shown
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 
 _OUTSPOKEN = ("opentelemetry.exporter.", "opentelemetry.sdk.")
 """Loggers whose messages may be told; of others only the text is, without the values in it."""

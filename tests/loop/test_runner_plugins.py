@@ -35,7 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_ours_is_found_by_its_entry_point() -> None:
-    assert [entry.value for entry in entry_points(group=plugins.GROUP)] == ["ralph_otel.collector:plugin"]
+    assert [entry.value for entry in entry_points(group=plugins.GROUP)] == ["ralph_otel.registration:plugin"]
     said: list[str] = []
     assert isinstance(load_collector(said.append), MetricsCollector)
     assert said == []

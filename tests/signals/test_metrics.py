@@ -370,3 +370,16 @@ def test_our_own_health_is_shown_whatever_the_prefix() -> None:
         assert isinstance(data, Sum)
         assert data.is_monotonic
         assert figures.metrics()[metric.name].unit == BY_NAME[metric.name].unit
+
+
+def test_a_counter_of_a_host_goes_on_after_a_reset() -> None:
+    tape = Tape("fix", runner="r")
+    for number in (1, 2, 3):
+        tape.iteration(number, 1).add(number, "progress.measured", score=0.5)
+    figures = Figures().play(tape.lines)
+    figures.states.reset()
+    figures.play([line for line in Tape("fix", runner="r").iteration(4, 1).lines if line["type"] != "loop.started"])
+    more = Tape("fix", runner="r").add(60, "progress.measured", score=0.5).lines[1:]
+    figures.play(more)
+    [made_progress] = figures.series("ralph_loop.iterations_with_progress").values()
+    assert made_progress == 4

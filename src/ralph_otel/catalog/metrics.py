@@ -183,7 +183,7 @@ METRICS: tuple[Metric, ...] = (
         lambda line, state: line["ts"] / 1e9, "iteration.finished",
     ),
     # Runs, sessions and what is going on now
-    _active("active_runs", "{run}", "Loops that are running.", lambda line, state: state.active, "loop.started"),
+    _active("active_runs", "{run}", "Loops that are running.", lambda line, state: int(state.active), "loop.started"),
     _active(
         "active_sessions", "{session}", "Sessions that are open.", _size("open_sessions"),
         "session.started", "session.ended",

@@ -16,8 +16,9 @@ import click
 from ralph_otel import events, tracecontext
 from ralph_otel.cli._options import home
 from ralph_otel.config import seconds
-from ralph_otel.events import Event, Field, Line, shown
+from ralph_otel.events import Event, Field, Line
 from ralph_otel.journal import Journal, new_run_id, runs_folder
+from ralph_otel.notices import shown
 from ralph_otel.runs import LATEST, RunError, find, fold
 from ralph_otel.state import RunState
 

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from ralph_otel.config import seconds
-from ralph_otel.events import shown
 from ralph_otel.loop.options import LoopOptions, OptionError
+from ralph_otel.notices import shown
 
 
 class BadOption(click.ClickException):

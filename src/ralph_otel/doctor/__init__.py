@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from ralph_otel.config import MetricsConfig
 from ralph_otel.doctor import configuration, endpoints, environment, journals, otlp
 from ralph_otel.doctor.findings import Check, Finding, Level, Subject, problem
-from ralph_otel.events import shown
 from ralph_otel.exporters.otlp import protocol
-from ralph_otel.notices import logger
+from ralph_otel.notices import logger, shown
 
 __all__ = ["CHECKS", "Finding", "Level", "Result", "examine"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
-from ralph_otel.events import shown
 from ralph_otel.exporters.statsd import parse_target
+from ralph_otel.notices import shown
 
 _PORTS = range(9464, 9475)
 """The ports that are tried where none is configured."""

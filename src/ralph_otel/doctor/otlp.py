@@ -19,8 +19,8 @@ import requests  # the exporters bring it
 from ralph_otel.config import MetricsExportFormat
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, public_url, warning
 from ralph_otel.doctor.samples import samples
-from ralph_otel.events import shown
 from ralph_otel.exporters.otlp import Signal, _arguments, protocol, wanted
+from ralph_otel.notices import shown
 
 SIGNALS: tuple[Signal, ...] = ("metrics", "traces", "logs")
 TIMEOUT = 4.0

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from ralph_otel.events import shown
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter

@@ -43,11 +43,10 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.util.types import AnyValue
 
-from ralph_otel.events import shown
 from ralph_otel.exporters.histograms import observations
 from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.exporters.values import text_of
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 
 DEFAULT_PORT = 8125
 _DATAGRAM = 1432

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ralph_otel.events import shown
 from ralph_otel.files import write_atomically
+from ralph_otel.notices import shown
 
 EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "PreCompact", "Stop", "SessionEnd")
 """Events that every Claude Code of the last year knows."""

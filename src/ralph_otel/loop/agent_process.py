@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from ralph_otel.agents import PARSERS, OutputParser, Totals, agent_name, parser_for
 from ralph_otel.agents.lines import Lines
 from ralph_otel.agents.values import text
-from ralph_otel.events import OUTCOMES, ContextMeasured, Event, UsageMeasured, shown
+from ralph_otel.events import OUTCOMES, ContextMeasured, Event, UsageMeasured
 from ralph_otel.loop.child import Child, supervise
 from ralph_otel.loop.interrupts import Interrupts
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 from ralph_otel.probe import Agent, Iteration
 
 MAX_LINE = 1 << 20

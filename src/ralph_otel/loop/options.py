@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ralph_otel.events import shown
+from ralph_otel.notices import shown
 
 
 class OptionError(ValueError):

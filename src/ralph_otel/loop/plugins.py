@@ -10,8 +10,8 @@ from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, cast
 
-from ralph_otel.events import Line, shown
-from ralph_otel.notices import notice
+from ralph_otel.events import Line
+from ralph_otel.notices import notice, shown
 from ralph_otel.probe import Loop
 
 GROUP = "ralph_loop.plugins"

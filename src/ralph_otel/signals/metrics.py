@@ -16,8 +16,8 @@ from typing import Any
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from ralph_otel.catalog import BY_NAME, HEALTH, LOOP_NAME, METRICS, RUNNER, Feed, Kind, Metric
-from ralph_otel.events import Line, shown
-from ralph_otel.notices import notice
+from ralph_otel.events import Line
+from ralph_otel.notices import notice, shown
 from ralph_otel.signals.context import context_of
 from ralph_otel.state import GENERIC_COUNTERS, GENERIC_GAUGES, RunState
 
@@ -171,7 +171,8 @@ class MetricSignals:
             reported[key] = value
             if before == value:
                 return
-            value -= before or 0
+            if before is not None and (value > before or stream.kind is not Kind.COUNTER):
+                value -= before  # a counter whose number is less than before was reset, and counts from nothing again
         self._measure(stream.kind, key, value, line, state)
 
     def _reported_of(self, run_id: str) -> dict[_Key, float]:

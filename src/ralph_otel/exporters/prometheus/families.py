@@ -30,12 +30,11 @@ from prometheus_client.core import Exemplar, Sample
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
-from ralph_otel.events import shown
 from ralph_otel.exporters.prometheus.names import Kind, label_name, metric_name, unit_name
 from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.exporters.values import encodable, text_of
 from ralph_otel.files import write_atomically
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 
 _le: Callable[[float], str] = floatToGoString
 _SAMPLES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "info": ("_info",)}

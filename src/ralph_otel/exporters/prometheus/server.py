@@ -22,9 +22,8 @@ from typing import Any
 from opentelemetry.sdk.metrics.export import MetricsData
 from prometheus_client.exposition import gzip_accepted
 
-from ralph_otel.events import shown
 from ralph_otel.exporters.prometheus.families import render
-from ralph_otel.notices import notice
+from ralph_otel.notices import notice, shown
 
 _TEXT = "text/plain; charset=utf-8"
 _PAGE = b'<!doctype html><title>ralph-otel</title><p>Metrics for Prometheus: <a href="/metrics">/metrics</a>\n'
