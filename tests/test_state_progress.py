@@ -87,7 +87,7 @@ def test_each_test_has_a_history_of_its_own() -> None:
         odd = index % 2 == 1
         results = {"calm": True, "flaky": odd, "also": not odd} | ({"seldom": odd} if index < 4 else {})
         tape.add(index, "tests.finished", passed=2, failed=1, results=results)
-    assert tape.state().flaky == {"flaky", "also"}
+    assert tape.state().flakiness.flaky == {"flaky", "also"}
 
 
 def test_histories_are_kept_of_so_many_tests_only_and_of_the_beginning_of_their_ids() -> None:
@@ -97,7 +97,7 @@ def test_histories_are_kept_of_so_many_tests_only_and_of_the_beginning_of_their_
         state.apply(
             {"v": 1, "type": "tests.finished", "ts": T0, "loop": "r", "passed": 1, "failed": 0, "results": results}
         )
-    assert len(state._histories) == MAX_TEST_IDS
+    assert len(state.flakiness._histories) == MAX_TEST_IDS
     small = RunState()
     small.apply(
         {
@@ -110,7 +110,7 @@ def test_histories_are_kept_of_so_many_tests_only_and_of_the_beginning_of_their_
             "results": {"x" * 5000: True},
         }
     )
-    assert [len(name) for name in small._histories] == [256]
+    assert [len(name) for name in small.flakiness._histories] == [256]
 
 
 # -- progress ---------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ class Report:
     @property
     def flaky_tests(self) -> list[tuple[str, int]]:
         """The tests that pass and fail by turns, each with how often it has failed."""
-        return _by_count((test, self.history.test_failures[test]) for test in self.state.flaky)
+        return _by_count((test, self.history.test_failures[test]) for test in self.state.flakiness.flaky)
 
 
 def _by_count(counted: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

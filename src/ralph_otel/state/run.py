@@ -1,0 +1,220 @@
+"""What is known of one run, and its aggregate."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ralph_otel.events import Line
+from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
+from ralph_otel.rollups import Rollups
+from ralph_otel.state.flakiness import Flakiness
+from ralph_otel.state.fold import HANDLERS
+from ralph_otel.state.iterations import OpenIteration
+
+VELOCITY_WINDOW, VELOCITY_EDGE = 10, 3
+RECENT = 64
+"""Finished iterations whose progress may still be measured."""
+
+_SUMS = (
+    "total_iterations", "successful_iterations", "failed_iterations", "duration_sum",
+    "reboots", "reboot_context_sum", "reboot_context_count",
+    "sessions_created", "sessions_ended", "session_duration_sum",
+    "iterations_with_progress", "files_changed", "execution_ns", "flaky_count",
+)  # fmt: skip
+"""What adds up over several runs."""
+_LATEST = {
+    "tests_at": ("total_tests", "passing_tests", "failing_tests", "skipped_tests", "failure_streak"),
+    "progress_at": ("no_progress_streak", "velocity_override", "scores", "score"),
+    "context_at": ("context_percent",),
+}
+"""What is taken from the run that spoke of it last: the field that says when, and the fields."""
+
+
+class RunState:
+    """What is known of one run. Fields are public to be read; only `apply` and `absorb` change them."""
+
+    def __init__(self, run_id: str = "") -> None:
+        self.run_id = run_id
+        self.name = ""
+        self.runner = ""
+        self.runner_version = ""
+        self.max_iterations: int | None = None
+        self.attributes: dict[str, Any] = {}
+        self.pid: int | None = None
+        self.host: str | None = None
+        self.sampled = True
+        """Whether the run's traces are recorded."""
+        self.root: tuple[str, str] | None = None
+        """Trace and span id of the loop's span, in the trace that is going on."""
+        self.started: int | None = None
+        self.last = 0
+        """Time of the latest event, Unix nanoseconds."""
+        self.began: int | None = None
+        """When the process that runs it began with it: the last `loop.started`."""
+        self.stopped: int | None = None
+        self.stop_reason: str | None = None
+        self.paused_at: int | None = None
+        self.paused_ns = 0
+        self.execution_ns = 0
+        """Execution time of absorbed runs."""
+
+        self.total_iterations = 0
+        self.successful_iterations = 0
+        self.failed_iterations = 0
+        self.duration_sum = 0.0
+        self.open_iterations: dict[int, OpenIteration] = {}
+        self.last_iteration: OpenIteration | None = None
+        self.last_iteration_finished: int | None = None
+        self.recent: deque[OpenIteration] = deque(maxlen=RECENT)
+
+        self.reboots = 0
+        self.reboot_context_sum = 0.0
+        self.reboot_context_count = 0
+        self.open_reboot: int | None = None
+        self.context_percent = 0.0
+        self.context_at = 0
+
+        self.sessions_created = 0
+        self.sessions_ended = 0
+        self.session_duration_sum = 0.0
+        self.open_sessions: dict[str, int] = {}
+        self.open_agents: dict[str, int] = {}
+
+        self.tests_at = 0
+        self.total_tests = 0
+        self.passing_tests = 0
+        self.failing_tests = 0
+        self.skipped_tests = 0
+        self.failure_streak = 0
+        self.flakiness = Flakiness()
+        self.flaky_count = 0
+        """Flaky tests of absorbed runs, or as a generic operation says."""
+
+        self.progress_at = 0
+        self.iterations_with_progress = 0
+        self.no_progress_streak = 0
+        self.streak_before = 0
+        self.pending_progress: bool | None = None
+        self.scores: deque[float] = deque(maxlen=VELOCITY_WINDOW)
+        self.score: float | None = None
+        self.velocity_override: float | None = None
+        self.files_changed = 0
+
+        self.rollups = Rollups()
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether the run has begun and not stopped."""
+        return self.started is not None and self.stopped is None
+
+    @property
+    def pass_ratio(self) -> float:
+        """Passing ÷ all tests of the last run; 0 without tests."""
+        return self.passing_tests / self.total_tests if self.total_tests else 0.0
+
+    @property
+    def flaky_tests(self) -> int:
+        """How many tests are flaky."""
+        return self.flaky_count + len(self.flakiness.flaky)
+
+    @property
+    def velocity(self) -> float:
+        """Of the last 10 scores at most, the mean of the last 3 less the mean of the first 3; 0 with fewer than 3."""
+        if self.velocity_override is not None:
+            return self.velocity_override
+        if len(self.scores) < VELOCITY_EDGE:
+            return 0.0
+        scores = list(self.scores)
+        return (sum(scores[-VELOCITY_EDGE:]) - sum(scores[:VELOCITY_EDGE])) / VELOCITY_EDGE
+
+    def execution_time(self, now: int | None = None) -> float:
+        """Seconds from the start to the end less pauses; to `now` (default: the last event) while it runs."""
+        total = self.execution_ns
+        if self.started is not None:
+            end = self.stopped if self.stopped is not None else max(now or 0, self.last)
+            pause = max(0, end - self.paused_at) if self.paused_at is not None else 0
+            total += max(0, end - self.started - self.paused_ns - pause)
+        return total / 1e9
+
+    def metrics(self, now: int | None = None) -> LoopMetrics:
+        """The aggregate at a time, in Unix nanoseconds; by default that of the last event."""
+        iterations, ended, said = self.total_iterations, self.sessions_ended, self.reboot_context_count
+        return LoopMetrics(
+            total_iterations=iterations,
+            successful_iterations=self.successful_iterations,
+            failed_iterations=self.failed_iterations,
+            total_reboots=self.reboots,
+            total_execution_time=self.execution_time(now),
+            avg_iteration_duration=self.duration_sum / iterations if iterations else 0.0,
+            context_usage_percent=self.context_percent,
+            tests=TestMetrics(
+                self.total_tests,
+                self.passing_tests,
+                self.failing_tests,
+                self.pass_ratio,
+                self.failure_streak,
+                self.flaky_tests,
+            ),
+            progress=ProgressMetrics(
+                self.iterations_with_progress,
+                self.iterations_with_progress / iterations if iterations else 0.0,
+                self.no_progress_streak,
+                self.velocity,
+                self.files_changed,
+            ),
+            session=SessionMetrics(
+                self.sessions_created,
+                len(self.open_sessions),
+                self.session_duration_sum / ended if ended else 0.0,
+                self.reboots,
+                self.reboot_context_sum / said if said else 0.0,
+            ),
+            rollups=self.rollups.at(self.stopped if self.stopped is not None else max(now or 0, self.last)),
+        )
+
+    # -- folding ----------------------------------------------------------------------------------------------------
+
+    def apply(self, line: Line) -> bool:
+        """Fold one checked line in, and complete it.
+
+        Returns:
+            Whether it says anything new; a second stop of a stopped loop, say, does not, and makes no signal.
+        """
+        ts = line["ts"]
+        if self.started is None:
+            self.started = ts
+        if ts > self.last:
+            self.last = ts
+        handler = HANDLERS.get(line["type"])
+        return handler is None or handler(self, line, ts) is not False
+
+    def absorb(self, other: RunState) -> None:
+        """Add another run's numbers to these, for the totals over several runs."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.flaky_count += len(other.flakiness.flaky)
+        self.open_sessions.update({f"{other.run_id}/{name}": ts for name, ts in other.open_sessions.items()})
+        self.execution_ns += round(other.execution_time() * 1e9) - other.execution_ns
+        self.last = max(self.last, other.last)
+        for when, names in _LATEST.items():
+            if getattr(other, when) > getattr(self, when):
+                for name in (when, *names):
+                    setattr(self, name, getattr(other, name))
+        self.rollups.absorb(other.rollups)
+
+    def fresh(self) -> RunState:
+        """A state with nothing counted that knows which parts of the run are open: what is left after a reset."""
+        state = RunState(self.run_id)
+        for name in (
+            "name", "runner", "runner_version", "max_iterations", "attributes", "pid", "host", "began", "sampled",
+            "root", "last", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
+        ):  # fmt: skip
+            setattr(state, name, getattr(self, name))
+        if self.started is not None:
+            state.started = self.last
+        if self.paused_at is not None:
+            state.paused_at = self.last
+        return state
