@@ -249,9 +249,13 @@ class Pipeline:
     def _add_otlp(self, readers: list[MetricReader]) -> None:
         from ralph_otel.exporters import otlp
 
-        target = self._config.target(Format.OTLP)
-        if otlp.wanted("metrics", target):
-            readers.append(self._periodic(otlp.metric_exporter(target)))
+        if self._pushes_metrics():
+            readers.append(self._periodic(otlp.metric_exporter(self._config.target(Format.OTLP))))
+
+    def _pushes_metrics(self) -> bool:
+        from ralph_otel.exporters import otlp
+
+        return self._wants(Format.OTLP) and otlp.wanted("metrics", self._config.target(Format.OTLP))
 
     def _add_console(self, readers: list[MetricReader]) -> None:
         from ralph_otel.exporters.console import ConsoleExporter
@@ -285,7 +289,8 @@ class Pipeline:
             return None
         try:
             sweep_targets(self._targets)
-            write_target(self._targets, self._instance_id, server.address, target_labels(self.resource.attributes))
+            labels = target_labels(self.resource.attributes)
+            write_target(self._targets, self._instance_id, server.address, labels, pushes=self._pushes_metrics())
         except OSError as error:
             notice(
                 f"prometheus file_sd target in {self._targets}: {error.strerror or error}; scrape the endpoint by hand"

@@ -59,6 +59,27 @@ def test_the_endpoint_of_a_collector_is_announced_as_its_run(
 
 
 @pytest.mark.parametrize(
+    ("variable", "pushes"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "true"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "true"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None),
+    ],
+)
+def test_a_target_says_whether_its_metrics_go_out_by_otlp_too(
+    variable: str, pushes: str | None, home: Path, make_collector: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    collector = make_collector(export_format="prometheus,otlp")
+    with collector.loop("fix-bugs"):
+        assert collector.wait_ready()
+        [path] = (home / "targets").iterdir()
+        [target] = json.loads(path.read_text())
+    assert target["labels"].get("__meta_ralph_pushes") == pushes
+
+
+@pytest.mark.parametrize(
     ("address", "target"),
     [
         (("::1", 9464), "[::1]:9464"),

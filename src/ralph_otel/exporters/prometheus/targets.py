@@ -22,8 +22,10 @@ from ralph_otel.exporters.values import encodable
 from ralph_otel.files import write_atomically
 
 _HOST, _PID = "__meta_ralph_host", "__meta_ralph_pid"
+_PUSHES = "__meta_ralph_pushes"
 """Whose file it is. Prometheus drops `__meta_` labels after relabelling, so they are on no series. The host's name
-is there because a folder may be shared: a process id means nothing in another container."""
+is there because a folder may be shared: a process id means nothing in another container. A loop that also sends its
+metrics by OTLP says so, for one Prometheus should not count it twice: a relabelling rule can drop it."""
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What to scrape instead of an address that only means all addresses."""
 
@@ -39,7 +41,9 @@ def target_labels(resource: Mapping[str, AnyValue]) -> dict[str, str]:
     return {"job": job, "instance": str(resource.get("service.instance.id") or "")}
 
 
-def write_target(folder: Path, instance: str, address: tuple[str, int], labels: Mapping[str, str]) -> Path:
+def write_target(
+    folder: Path, instance: str, address: tuple[str, int], labels: Mapping[str, str], pushes: bool = False
+) -> Path:
     """Announce an endpoint of this process to Prometheus.
 
     Args:
@@ -47,6 +51,7 @@ def write_target(folder: Path, instance: str, address: tuple[str, int], labels: 
         instance: what tells this endpoint from all others: the run's id. It names the file.
         address: host and port of the endpoint, as `PrometheusServer.address`.
         labels: for all its series.
+        pushes: whether the same metrics go out by OTLP, too.
 
     Returns:
         The file. Everybody may read it (0644): Prometheus runs as a user of its own.
@@ -56,7 +61,7 @@ def write_target(folder: Path, instance: str, address: tuple[str, int], labels: 
     """
     host = _ANY_ADDRESS.get(address[0], address[0])
     target = f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
-    own = {_HOST: socket.gethostname(), _PID: str(os.getpid())}
+    own = {_HOST: socket.gethostname(), _PID: str(os.getpid())} | ({_PUSHES: "true"} if pushes else {})
     named = {label_name(key): encodable(value) for key, value in labels.items()}
     path = _path(folder, instance)
     folder.mkdir(parents=True, exist_ok=True)
