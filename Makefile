@@ -31,7 +31,7 @@ test: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not integration"
+	$(BIN)/python -m pytest -m "not integration and not e2e"
 
 integration: $(READY)
 	$(BIN)/python -m pytest -m integration
@@ -44,7 +44,7 @@ bench: $(READY)
 
 # Without those that test what uses the standard library alone.
 oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest -m "not integration" --ignore tests/agents --ignore tests/runners
+	$(OLDEST)/bin/python -m pytest -m "not integration and not e2e" --ignore tests/agents --ignore tests/runners
 
 # The environments are made anew when what they are made from changes.
 $(READY): pyproject.toml constraints.txt

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_DELTA
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ralph_otel import MetricsCollector, MetricsConfig
@@ -312,6 +313,22 @@ def test_headers_compression_and_protocol_are_honoured(either: Received, monkeyp
         )
         assert encoding or request.headers["content-encoding"] == "gzip"
     assert either.spans()
+
+
+def test_a_backend_that_wants_what_was_added_gets_that(either: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+    made = collector()
+    counts, gauges = [], []
+    for _ in range(2):
+        run_a_loop(made)
+        made.flush(10)
+        metrics = either.metrics()
+        for data in (metrics["ralph_loop.iterations"].sum, metrics["ralph_loop.iteration_duration"].histogram):
+            assert data.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
+        counts.append(sum(points(metrics["ralph_loop.iterations"]).values()))
+        gauges.append(sum(points(metrics["ralph_loop.active_runs"]).values()))
+    assert made.shutdown(20)
+    assert (counts, gauges) == ([2, 2], [0, 0])
 
 
 def test_the_timeout_is_honoured(either: Received, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,361 @@
+"""The collector's files in the real collector, with real loops that send to them and the real backends behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from real_loops import Finished, begin, end, run
+from real_programs import Collector, Jaeger, Program, Prometheus, program
+from shipped_files import ALONE, COLLECTOR, OVERLAYS, names_in, said_of_variables
+
+from support.waiting import until
+
+pytestmark = pytest.mark.e2e
+
+Start = Callable[[Program], None]
+Make = Callable[..., Collector]
+
+
+def endpoint(collector: Collector) -> dict[str, str]:
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port['OTLP_HTTP_PORT']}"}
+
+
+def scraped(collector: Collector) -> dict[str, str]:
+    return {
+        "metrics": f"127.0.0.1:{collector.port['PROMETHEUS_PORT']}",
+        "telemetry": f"127.0.0.1:{collector.port['TELEMETRY_PORT']}",
+    }
+
+
+def log_records(folder: Path) -> list[str]:
+    """The event names of the records in the file that a collector writes."""
+    path = folder / "logs.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [
+        record["eventName"]
+        for line in lines
+        for resource in json.loads(line)["resourceLogs"]
+        for scope in resource["scopeLogs"]
+        for record in scope["logRecords"]
+    ]
+
+
+# -- each file ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("files", [(name,) for name in ALONE] + [(below, over) for over, below in OVERLAYS.items()])
+def test_the_collector_takes_a_file_with_what_its_comment_requires(
+    files: tuple[str, ...], tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    needed = {name for file in files for name in names_in(said_of_variables((COLLECTOR / file).read_text())[0])}
+    given = dict.fromkeys(needed, "127.0.0.1:1") | {
+        "GATEWAY_CERT_FILE": str(certificate[0]),
+        "GATEWAY_KEY_FILE": str(certificate[1]),
+        "STORAGE_DIR": str(tmp_path),
+        "REMOTE_WRITE_URL": "http://127.0.0.1:1/api/v1/write",
+    }
+    words = [word for file in files for word in ("--config", str(COLLECTOR / file))]
+    done = subprocess.run([program("otelcol"), "validate", *words], env=given, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# -- the road of a fleet -----------------------------------------------------------------------------------------------
+
+
+def test_a_loop_arrives_through_agent_and_gateway(
+    home: Path,
+    tmp_path: Path,
+    start: Start,
+    gateway: Make,
+    agent: Make,
+    jaeger: Jaeger,
+    prometheus: Callable[..., Prometheus],
+) -> None:
+    there = gateway(KEEP_PERCENT="100")
+    here = agent(there, OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test")
+    start(there)
+    start(here)
+    store = prometheus(scraped(there))
+    loop = run("fix-bugs", "reboots", home, **endpoint(here))
+    own = f'job="ralph-loop",instance="{loop.run}",ralph_loop_name="fix-bugs",ralph_runner="r"'
+    until(lambda: store.value(f'ralph_loop_iterations_total{{{own},ralph_outcome="success"}}') == 3)
+    assert store.value(f'ralph_loop_cost_USD_total{{{own},gen_ai_request_model="m"}}') == pytest.approx(0.0375)
+    assert store.value(f"ralph_loop_context_at_reboot_percent_count{{{own}}}") == 1
+    assert store.value(f'target_info{{instance="{loop.run}",deployment_environment_name="test"}}') == 1
+    until(lambda: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans)
+    until(lambda: len(log_records(tmp_path / "gateway")) == loop.events)
+    until(lambda: store.value('sum(traces_span_metrics_calls_total{span_name="iteration"})') == 3)
+    assert store.value('up{job="otelcol"}') == 1
+
+
+def test_a_point_of_the_span_metrics_leads_to_a_trace_that_jaeger_has(
+    home: Path, start: Start, gateway: Make, agent: Make, jaeger: Jaeger, prometheus: Callable[..., Prometheus]
+) -> None:
+    there = gateway(KEEP_PERCENT="100")
+    here = agent(there)
+    start(there)
+    start(here)
+    store = prometheus(scraped(there))
+    loop = run("fix-bugs", "fine", home, **endpoint(here))
+    found: list[str] = []
+
+    def exemplars() -> list[str]:
+        found[:] = store.exemplars("traces_span_metrics_duration_seconds_bucket")
+        return found
+
+    until(exemplars)
+    assert set(found) == set(loop.traces)
+    until(lambda: jaeger.trace(found[0]))
+
+
+def test_a_loop_that_pushes_nowhere_is_scraped_by_the_agent_and_one_that_pushes_is_not(
+    home: Path, start: Start, gateway: Make, agent: Make, prometheus: Callable[..., Prometheus]
+) -> None:
+    there = gateway()
+    here = agent(there)
+    start(there)
+    start(here)
+    store = prometheus(scraped(there))
+    quiet = begin("quiet", "waits", home, RALPH_OTEL_EXPORT_FORMAT="prometheus")
+    pushing = begin("pushing", "waits", home, RALPH_OTEL_EXPORT_FORMAT="prometheus,otlp", **endpoint(here))
+    try:
+        until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="quiet"}') == 2, 60)
+        until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="pushing"}') == 2)
+        [series] = store.query('ralph_loop_iterations_total{ralph_loop_name="quiet"}')
+    finally:
+        loop = end(quiet, "quiet", home)
+        end(pushing, "pushing", home)
+    assert (series["metric"]["job"], series["metric"]["instance"]) == ("ralph-loop", loop.run)
+    assert len(store.query('up{job="ralph-loop"}')) == 1
+
+
+def test_the_gateway_writes_to_a_long_term_store_the_series_that_prometheus_scrapes(
+    home: Path, tmp_path: Path, start: Start, gateway: Make, agent: Make, prometheus: Callable[..., Prometheus]
+) -> None:
+    store = prometheus({})
+    there = gateway(
+        "overlays/gateway-remote-write.yaml",
+        REMOTE_WRITE_URL=f"{store.url}/api/v1/write",
+        REMOTE_WRITE_WAL_DIR=str(tmp_path / "wal"),
+    )
+    here = agent(there)
+    start(there)
+    start(here)
+    loop = run("fix-bugs", "fine", home, **endpoint(here))
+    until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="fix-bugs"}') == 3, 60)
+    [series] = store.query("ralph_loop_iterations_total")
+    assert series["metric"] == {
+        "__name__": "ralph_loop_iterations_total",
+        "job": "ralph-loop",
+        "instance": loop.run,
+        "ralph_loop_name": "fix-bugs",
+        "ralph_runner": "r",
+        "ralph_outcome": "success",
+    }
+
+
+# -- who may send ------------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_token_is_refused(
+    home: Path, start: Start, gateway: Make, agent: Make, certificate: tuple[Path, Path]
+) -> None:
+    there = gateway()
+    here = agent(there, GATEWAY_TOKEN="a-wrong-token")
+    start(there)
+    start(here)
+    run("fix-bugs", "fine", home, **endpoint(here))
+    until(lambda: here.own("otelcol_exporter_send_failed_spans") > 0)
+    assert "Unauthenticated" in here.said()
+    assert there.own("otelcol_receiver_accepted_spans") == 0
+    trusted = ssl.create_default_context(cafile=str(certificate[0]))
+    for headers in ({}, {"Authorization": "Bearer a-wrong-token"}):
+        url = f"https://127.0.0.1:{there.port['OTLP_HTTP_PORT']}/v1/metrics"
+        request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json", **headers})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, context=trusted, timeout=10)
+        assert refused.value.code == 401
+        refused.value.close()
+
+
+def test_a_name_and_a_password_do_instead_of_a_token(home: Path, start: Start, gateway: Make, agent: Make) -> None:
+    made = subprocess.run(["openssl", "passwd", "-6", "the-password"], capture_output=True, text=True, check=True)
+    there = gateway("overlays/gateway-basic-auth.yaml", GATEWAY_HTPASSWD=f"fleet:{made.stdout.strip()}")
+    over = "overlays/agent-basic-auth.yaml"
+    right = agent(there, over, GATEWAY_USER="fleet", GATEWAY_PASSWORD="the-password")
+    wrong = agent(there, over, GATEWAY_USER="fleet", GATEWAY_PASSWORD="another")
+    for each in (there, right, wrong):
+        start(each)
+    run("refused", "fine", home, **endpoint(wrong))
+    until(lambda: wrong.own("otelcol_exporter_send_failed_spans") > 0)
+    assert there.own("otelcol_receiver_accepted_spans") == 0
+    loop = run("taken", "fine", home, **endpoint(right))
+    until(lambda: there.own("otelcol_receiver_accepted_spans") >= len(loop.spans))
+
+
+# -- outages -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_is_killed(
+    home: Path,
+    tmp_path: Path,
+    start: Start,
+    gateway: Make,
+    agent: Make,
+    jaeger: Jaeger,
+    prometheus: Callable[..., Prometheus],
+) -> None:
+    there = gateway(KEEP_PERCENT="100")
+    here = agent(there)
+    start(here)
+    loops = [run(f"loop-{number}", "fine", home, **endpoint(here)) for number in range(2)]
+    until(lambda: here.own("otelcol_exporter_queue_size") > 0)
+    here.end(signal.SIGKILL)
+    here.start()
+    loops.append(run("loop-2", "fine", home, **endpoint(here)))
+    start(there)
+    store = prometheus(scraped(there))
+    until(lambda: store.value("sum(ralph_loop_iterations_total)") == 9, 90)
+    for loop in loops:
+        until(lambda loop=loop: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans, 60)
+    until(lambda: len(log_records(tmp_path / "gateway")) == sum(loop.events for loop in loops))
+
+
+def test_nothing_is_lost_that_the_gateway_has_taken_when_it_is_killed_while_jaeger_is_away(
+    home: Path, start: Start, gateway: Make, agent: Make, jaeger: Jaeger
+) -> None:
+    there = gateway(KEEP_PERCENT="100")
+    here = agent(there)
+    start(there)
+    start(here)
+    jaeger.end()
+    loop = run("fix-bugs", "fine", home, **endpoint(here))
+    until(lambda: there.own("otelcol_receiver_accepted_spans") >= len(loop.spans))
+    until(lambda: there.own("otelcol_exporter_queue_size") > 0)
+    there.end(signal.SIGKILL)
+    jaeger.start()
+    there.start()
+    until(lambda: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans, 60)
+
+
+# -- which traces are kept ---------------------------------------------------------------------------------------------
+
+
+def test_loops_that_fail_are_slow_or_reboot_are_kept_and_of_the_others_none_but_the_share(
+    home: Path, start: Start, gateway: Make, agent: Make, jaeger: Jaeger
+) -> None:
+    there = gateway(KEEP_PERCENT="0", SLOW_ITERATION="2s")
+    here = agent(there)
+    start(there)
+    start(here)
+    kinds = ("fails", "slow", "reboots", "fine", "clumsy")
+    loops = {kind: run(kind, kind, home, **endpoint(here)) for kind in kinds}
+    for kind in ("fails", "slow", "reboots"):
+        until(lambda kind=kind: ids(jaeger, loops[kind]) == loops[kind].spans, what=kind)
+    until(lambda: there.own("otelcol_receiver_accepted_spans") == sum(len(each.spans) for each in loops.values()))
+    assert [kind for kind in ("fine", "clumsy") if ids(jaeger, loops[kind])] == []
+
+
+def test_of_a_loop_that_fails_after_the_window_the_rest_is_kept(
+    home: Path, start: Start, gateway: Make, agent: Make, jaeger: Jaeger
+) -> None:
+    there = gateway(KEEP_PERCENT="0", SAMPLING_WINDOW="1s")
+    here = agent(there)
+    start(there)
+    start(here)
+    process = begin("late", "fails late", home, **endpoint(here))
+    assert process.stdout is not None
+    process.stdout.readline()
+    until(lambda: there.own("otelcol_processor_tail_sampling_global_count_traces_sampled") == 1)  # let go
+    loop = end(process, "late", home)
+    until(lambda: {"loop late", "iteration"} <= {span["operationName"] for span in jaeger.trace(loop.traces[0])})
+    numbers = [
+        tag["value"] for span in jaeger.trace(loop.traces[0]) for tag in span["tags"] if tag["key"] == "ralph.iteration.number"
+    ]
+    assert numbers == [3]
+
+
+def ids(jaeger: Jaeger, loop: Finished) -> set[str]:
+    return {span["spanID"] for trace in loop.traces for span in jaeger.trace(trace)}
+
+
+# -- one machine -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, jaeger: Jaeger, start: Start) -> Collector:
+    made = Collector(("laptop.yaml",), tmp_path / "laptop", {"JAEGER_ENDPOINT": jaeger.otlp})
+    start(made)
+    return made
+
+
+def test_one_collector_does_for_one_machine(
+    home: Path, tmp_path: Path, laptop: Collector, jaeger: Jaeger, prometheus: Callable[..., Prometheus]
+) -> None:
+    store = prometheus(scraped(laptop))
+    loop = run("fix-bugs", "fine", home, **endpoint(laptop))
+    until(lambda: store.value(f'ralph_loop_iterations_total{{job="ralph-loop",instance="{loop.run}"}}') == 3)
+    until(lambda: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans)
+    until(lambda: len(log_records(tmp_path / "laptop")) == loop.events)
+    until(lambda: store.value('sum(traces_span_metrics_calls_total{span_name="iteration"})') == 3)
+
+
+def test_by_statsd_the_metrics_have_the_same_names_and_values(
+    home: Path, laptop: Collector, prometheus: Callable[..., Prometheus]
+) -> None:
+    store = prometheus(scraped(laptop))
+    run(
+        "fix-bugs", "reboots", home,
+        RALPH_OTEL_EXPORT_FORMAT="statsd", RALPH_OTEL_EXPORT_TARGET=f"127.0.0.1:{laptop.port['STATSD_PORT']}",
+    )  # fmt: skip
+    own = 'job="ralph-loop",ralph_loop_name="fix-bugs",ralph_runner="r"'
+    until(lambda: store.value(f'ralph_loop_iterations_total{{{own},ralph_outcome="success"}}') == 3, 60)
+    assert store.value(f"ralph_loop_cost_USD_total{{{own}}}") == pytest.approx(0.0375)
+    assert store.value(f"ralph_loop_iteration_duration_seconds_count{{{own}}}") == 3
+    assert store.value(f'ralph_loop_run_duration_seconds_bucket{{{own},le="30.0"}}') == 1
+    assert 0 < (store.value(f"ralph_loop_run_duration_seconds_sum{{{own}}}") or 0) < 30
+    assert store.value(f'ralph_loop_context_at_reboot_percent_bucket{{{own},le="90.0"}}') == 1
+    assert store.value(f'ralph_loop_context_at_reboot_percent_bucket{{{own},le="80.0"}}') == 0
+
+
+# -- Prometheus only ---------------------------------------------------------------------------------------------------
+
+
+def test_prometheus_finds_a_loop_by_itself(home: Path, prometheus: Callable[..., Prometheus]) -> None:
+    (home / "targets").mkdir(parents=True)
+    store = prometheus({}, loops=home / "targets")
+    process = begin("fix-bugs", "waits", home)
+    try:
+        until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="fix-bugs"}') == 2, 60)
+        [series] = store.query("ralph_loop_iterations_total")
+    finally:
+        loop = end(process, "fix-bugs", home)
+    assert (series["metric"]["job"], series["metric"]["instance"]) == ("ralph-loop", loop.run)
+
+
+def test_prometheus_takes_otlp_itself(home: Path, prometheus: Callable[..., Prometheus]) -> None:
+    store = prometheus({})
+    loop = run(
+        "fix-bugs", "fine", home,
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{store.url}/api/v1/otlp/v1/metrics",
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
+    )  # fmt: skip
+    until(lambda: store.value("ralph_loop_iterations_total") == 3)
+    [series] = store.query("ralph_loop_iterations_total")
+    labels = series["metric"]
+    assert (labels["job"], labels["instance"]) == ("ralph-loop", loop.run)
+    assert labels["deployment_environment_name"] == "test"
+
+
+def test_promtool_takes_the_configuration(tmp_path: Path) -> None:
+    path = COLLECTOR.parent / "prometheus" / "prometheus.yaml"
+    done = subprocess.run([program("promtool"), "check", "config", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
