@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shipped_files import COLLECTOR, FOLDER
+from shipped_files import COLLECTOR, FOLDER, environment
 
 from support.ports import free_port
 from support.waiting import until
@@ -118,21 +118,16 @@ class Collector(Program):
 
 
 class Jaeger(Program):
-    """Jaeger in one process, its traces in memory."""
+    """Jaeger with the shipped settings for one machine, but on free ports; its traces are in memory."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        names = (
-            "COLLECTOR_OTLP_GRPC", "COLLECTOR_OTLP_HTTP", "QUERY_HTTP_SERVER", "ADMIN_HTTP", "COLLECTOR_GRPC_SERVER",
-            "COLLECTOR_HTTP_SERVER", "QUERY_GRPC_SERVER", "HTTP_SERVER", "PROCESSOR_JAEGER_BINARY_SERVER",
-            "PROCESSOR_JAEGER_COMPACT_SERVER", "PROCESSOR_ZIPKIN_COMPACT_SERVER",
-        )  # fmt: skip
-        settings = {"SPAN_STORAGE_TYPE": "memory", "OTEL_TRACES_SAMPLER": "always_off"}  # as in docker-compose.yaml
-        addresses = {f"{name}_HOST_PORT": f"127.0.0.1:{free_port()}" for name in names}
-        self.otlp = addresses["COLLECTOR_OTLP_GRPC_HOST_PORT"]
-        self.url = f"http://{addresses['QUERY_HTTP_SERVER_HOST_PORT']}"
-        ready = f"http://{addresses['ADMIN_HTTP_HOST_PORT']}/"
-        super().__init__([program("jaeger")], ready, folder / "log", {**settings, **addresses})
+        settings = {
+            name: re.sub(r":\d+$", lambda _: f":{free_port()}", value) for name, value in environment("local.env").items()
+        }
+        self.otlp = settings["COLLECTOR_OTLP_GRPC_HOST_PORT"]
+        self.url = f"http://{settings['QUERY_HTTP_SERVER_HOST_PORT']}"
+        super().__init__([program("jaeger")], f"http://{settings['ADMIN_HTTP_HOST_PORT']}/", folder / "log", settings)
 
     def trace(self, trace_id: str) -> list[dict[str, Any]]:
         """The spans of a trace; none if Jaeger does not have it."""

@@ -51,6 +51,12 @@ def document(path: Path) -> Any:
     return only
 
 
+def environment(name: str) -> dict[str, str]:
+    """The settings in one of Jaeger's files."""
+    lines = (FOLDER / "jaeger" / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
 def variables(text: str) -> dict[str, str | None]:
     """The variables that a collector's file reads: name to default, None where there is none."""
     body = re.sub(r"^#.*$", "", text, flags=re.M)

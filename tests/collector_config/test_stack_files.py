@@ -11,7 +11,7 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
-from shipped_files import COLLECTOR, FOLDER, ROOT, WRITTEN, document, documents, strings, variables
+from shipped_files import COLLECTOR, FOLDER, ROOT, WRITTEN, document, documents, environment, strings, variables
 
 PROMETHEUS = FOLDER / "prometheus" / "prometheus.yaml"
 COMPOSE = [FOLDER / "docker-compose.yaml", FOLDER / "docker-compose.host.yaml"]
@@ -148,6 +148,10 @@ def test_compose_on_the_hosts_network_binds_to_this_machine_only() -> None:
     override = document(COMPOSE[1])["services"]
     assert all(service["network_mode"] == "host" and service["ports"] is None for service in override.values())
     assert "0.0.0.0" not in COMPOSE[1].read_text(encoding="utf-8")
+    assert override["jaeger"]["env_file"] == ["./jaeger/local.env"]
+    places = [value for name, value in environment("local.env").items() if name.endswith("_HOST_PORT")]
+    assert len(places) == 11  # all that Jaeger listens on
+    assert all(place.startswith("127.0.0.1:") for place in places)
     bound = document(COMPOSE[0])["services"]
     for name, service in bound.items():
         for setting in service.get("environment", {}).items():
