@@ -123,7 +123,8 @@ class Jaeger(Program):
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         settings = {
-            name: re.sub(r":\d+$", lambda _: f":{free_port()}", value) for name, value in environment("local.env").items()
+            name: re.sub(r":\d+$", lambda _: f":{free_port()}", value)
+            for name, value in environment("local.env").items()
         }
         self.otlp = settings["COLLECTOR_OTLP_GRPC_HOST_PORT"]
         self.url = f"http://{settings['QUERY_HTTP_SERVER_HOST_PORT']}"

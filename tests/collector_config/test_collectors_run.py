@@ -35,6 +35,16 @@ def scraped(collector: Collector) -> dict[str, str]:
     }
 
 
+def ids(jaeger: Jaeger, loop: Finished) -> set[str]:
+    """The ids of a loop's spans that Jaeger has."""
+    return {span["spanID"] for trace in loop.traces for span in jaeger.trace(trace)}
+
+
+def all_spans(jaeger: Jaeger, loop: Finished) -> Callable[[], bool]:
+    """A condition: Jaeger has each span of a loop, and no other of its traces."""
+    return lambda: ids(jaeger, loop) == loop.spans
+
+
 def log_records(folder: Path) -> list[str]:
     """The event names of the records in the file that a collector writes."""
     path = folder / "logs.jsonl"
@@ -90,7 +100,7 @@ def test_a_loop_arrives_through_agent_and_gateway(
     assert store.value(f'ralph_loop_cost_USD_total{{{own},gen_ai_request_model="m"}}') == pytest.approx(0.0375)
     assert store.value(f"ralph_loop_context_at_reboot_percent_count{{{own}}}") == 1
     assert store.value(f'target_info{{instance="{loop.run}",deployment_environment_name="test"}}') == 1
-    until(lambda: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans)
+    until(all_spans(jaeger, loop))
     until(lambda: len(log_records(tmp_path / "gateway")) == loop.events)
     until(lambda: store.value('sum(traces_span_metrics_calls_total{span_name="iteration"})') == 3)
     assert store.value('up{job="otelcol"}') == 1
@@ -225,7 +235,7 @@ def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_is_killed(
     store = prometheus(scraped(there))
     until(lambda: store.value("sum(ralph_loop_iterations_total)") == 9, 90)
     for loop in loops:
-        until(lambda loop=loop: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans, 60)
+        until(all_spans(jaeger, loop), 60)
     until(lambda: len(log_records(tmp_path / "gateway")) == sum(loop.events for loop in loops))
 
 
@@ -243,7 +253,7 @@ def test_nothing_is_lost_that_the_gateway_has_taken_when_it_is_killed_while_jaeg
     there.end(signal.SIGKILL)
     jaeger.start()
     there.start()
-    until(lambda: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans, 60)
+    until(all_spans(jaeger, loop), 60)
 
 
 # -- which traces are kept ---------------------------------------------------------------------------------------------
@@ -259,7 +269,7 @@ def test_loops_that_fail_are_slow_or_reboot_are_kept_and_of_the_others_none_but_
     kinds = ("fails", "slow", "reboots", "fine", "clumsy")
     loops = {kind: run(kind, kind, home, **endpoint(here)) for kind in kinds}
     for kind in ("fails", "slow", "reboots"):
-        until(lambda kind=kind: ids(jaeger, loops[kind]) == loops[kind].spans, what=kind)
+        until(all_spans(jaeger, loops[kind]), what=kind)
     until(lambda: there.own("otelcol_receiver_accepted_spans") == sum(len(each.spans) for each in loops.values()))
     assert [kind for kind in ("fine", "clumsy") if ids(jaeger, loops[kind])] == []
 
@@ -277,14 +287,8 @@ def test_of_a_loop_that_fails_after_the_window_the_rest_is_kept(
     until(lambda: there.own("otelcol_processor_tail_sampling_global_count_traces_sampled") == 1)  # let go
     loop = end(process, "late", home)
     until(lambda: {"loop late", "iteration"} <= {span["operationName"] for span in jaeger.trace(loop.traces[0])})
-    numbers = [
-        tag["value"] for span in jaeger.trace(loop.traces[0]) for tag in span["tags"] if tag["key"] == "ralph.iteration.number"
-    ]
-    assert numbers == [3]
-
-
-def ids(jaeger: Jaeger, loop: Finished) -> set[str]:
-    return {span["spanID"] for trace in loop.traces for span in jaeger.trace(trace)}
+    tags = [tag for span in jaeger.trace(loop.traces[0]) for tag in span["tags"]]
+    assert [tag["value"] for tag in tags if tag["key"] == "ralph.iteration.number"] == [3]
 
 
 # -- one machine -------------------------------------------------------------------------------------------------------
@@ -303,7 +307,7 @@ def test_one_collector_does_for_one_machine(
     store = prometheus(scraped(laptop))
     loop = run("fix-bugs", "fine", home, **endpoint(laptop))
     until(lambda: store.value(f'ralph_loop_iterations_total{{job="ralph-loop",instance="{loop.run}"}}') == 3)
-    until(lambda: {span["spanID"] for span in jaeger.trace(loop.traces[0])} == loop.spans)
+    until(all_spans(jaeger, loop))
     until(lambda: len(log_records(tmp_path / "laptop")) == loop.events)
     until(lambda: store.value('sum(traces_span_metrics_calls_total{span_name="iteration"})') == 3)
 
