@@ -16,6 +16,7 @@ ALONE = ("agent.yaml", "gateway.yaml", "laptop.yaml")
 """The collector's files that are whole."""
 OVERLAYS = {
     "overlays/gateway-remote-write.yaml": "gateway.yaml",
+    "overlays/gateway-otlp-metrics.yaml": "gateway.yaml",
     "overlays/gateway-basic-auth.yaml": "gateway.yaml",
     "overlays/agent-basic-auth.yaml": "agent.yaml",
 }

@@ -48,13 +48,17 @@ def test_everything_listens_on_this_machine_only_unless_told_otherwise(name: str
     assert all(place.startswith("${env:BIND_ADDRESS:-127.0.0.1}") for place in places)
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", [*ALONE, "overlays/gateway-otlp-metrics.yaml"])
 def test_what_is_sent_waits_on_disk_for_as_long_as_it_takes(name: str) -> None:
     senders = {kind: part for kind, part in part(name, "exporters").items() if kind.startswith("otlp")}
     assert senders
     for sender in senders.values():
         assert sender["sending_queue"]["storage"] == "file_storage"
         assert sender["retry_on_failure"]["max_elapsed_time"] == 0
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_the_queue_is_where_the_environment_says(name: str) -> None:
     assert part(name, "extensions", "file_storage")["directory"] == "${env:STORAGE_DIR:-/var/lib/otelcol}"
 
 

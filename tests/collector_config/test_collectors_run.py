@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from real_loops import Finished, begin, end, run
-from real_programs import Collector, Jaeger, Program, Prometheus, program
+from real_programs import Collector, Jaeger, Program, Prometheus, get, program
 from shipped_files import ALONE, COLLECTOR, OVERLAYS, names_in, said_of_variables
 
 from support.waiting import until
@@ -71,6 +71,7 @@ def test_the_collector_takes_a_file_with_what_its_comment_requires(
         "GATEWAY_KEY_FILE": str(certificate[1]),
         "STORAGE_DIR": str(tmp_path),
         "REMOTE_WRITE_URL": "http://127.0.0.1:1/api/v1/write",
+        "METRICS_OTLP_URL": "http://127.0.0.1:1/otlp",
     }
     words = [word for file in files for word in ("--config", str(COLLECTOR / file))]
     done = subprocess.run([program("otelcol"), "validate", *words], env=given, capture_output=True, text=True)
@@ -147,20 +148,31 @@ def test_a_loop_that_pushes_nowhere_is_scraped_by_the_agent_and_one_that_pushes_
     assert len(store.query('up{job="ralph-loop"}')) == 1
 
 
-def test_the_gateway_writes_to_a_long_term_store_the_series_that_prometheus_scrapes(
-    home: Path, tmp_path: Path, start: Start, gateway: Make, agent: Make, prometheus: Callable[..., Prometheus]
+LONG_TERM = {
+    "remote-write": ("REMOTE_WRITE_URL", "/api/v1/write"),
+    "otlp-metrics": ("METRICS_OTLP_URL", "/api/v1/otlp"),
+}
+"""How a gateway gives metrics to a long-term store: by which overlay, and where to."""
+
+
+def long_term(road: str, store: Prometheus) -> tuple[str, dict[str, str]]:
+    """An overlay, and what it asks for."""
+    variable, path = LONG_TERM[road]
+    return f"overlays/gateway-{road}.yaml", {variable: store.url + path}
+
+
+@pytest.mark.parametrize("road", LONG_TERM)
+def test_the_gateway_gives_a_long_term_store_the_series_that_prometheus_scrapes(
+    road: str, home: Path, start: Start, gateway: Make, agent: Make, prometheus: Callable[..., Prometheus]
 ) -> None:
     store = prometheus({})
-    there = gateway(
-        "overlays/gateway-remote-write.yaml",
-        REMOTE_WRITE_URL=f"{store.url}/api/v1/write",
-        REMOTE_WRITE_WAL_DIR=str(tmp_path / "wal"),
-    )
+    overlay, given = long_term(road, store)
+    there = gateway(overlay, **given)
     here = agent(there)
     start(there)
     start(here)
     loop = run("fix-bugs", "fine", home, **endpoint(here))
-    until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="fix-bugs"}') == 3, 60)
+    until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="fix-bugs"}') == 3)
     [series] = store.query("ralph_loop_iterations_total")
     assert series["metric"] == {
         "__name__": "ralph_loop_iterations_total",
@@ -214,7 +226,9 @@ def test_a_name_and_a_password_do_instead_of_a_token(home: Path, start: Start, g
 # -- outages -----------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_is_killed(
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_ends(
+    how: int,
     home: Path,
     tmp_path: Path,
     start: Start,
@@ -228,7 +242,7 @@ def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_is_killed(
     start(here)
     loops = [run(f"loop-{number}", "fine", home, **endpoint(here)) for number in range(2)]
     until(lambda: here.own("otelcol_exporter_queue_size") > 0)
-    here.end(signal.SIGKILL)
+    here.end(how)
     here.start()
     loops.append(run("loop-2", "fine", home, **endpoint(here)))
     start(there)
@@ -239,8 +253,9 @@ def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_is_killed(
     until(lambda: len(log_records(tmp_path / "gateway")) == sum(loop.events for loop in loops))
 
 
-def test_nothing_is_lost_that_the_gateway_has_taken_when_it_is_killed_while_jaeger_is_away(
-    home: Path, start: Start, gateway: Make, agent: Make, jaeger: Jaeger
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_lost_that_the_gateway_has_taken_when_it_ends_while_jaeger_is_away(
+    how: int, home: Path, start: Start, gateway: Make, agent: Make, jaeger: Jaeger
 ) -> None:
     there = gateway(KEEP_PERCENT="100")
     here = agent(there)
@@ -250,10 +265,29 @@ def test_nothing_is_lost_that_the_gateway_has_taken_when_it_is_killed_while_jaeg
     loop = run("fix-bugs", "fine", home, **endpoint(here))
     until(lambda: there.own("otelcol_receiver_accepted_spans") >= len(loop.spans))
     until(lambda: there.own("otelcol_exporter_queue_size") > 0)
-    there.end(signal.SIGKILL)
+    there.end(how)
     jaeger.start()
     there.start()
     until(all_spans(jaeger, loop), 60)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("road", LONG_TERM)
+def test_nothing_is_lost_while_a_long_term_store_is_away_and_the_gateway_ends(
+    road: str, how: int, home: Path, tmp_path: Path, start: Start, gateway: Make, agent: Make
+) -> None:
+    store = Prometheus(tmp_path / "store", {})
+    overlay, given = long_term(road, store)
+    there = gateway(overlay, **given)
+    here = agent(there)
+    start(there)
+    start(here)
+    loop = run("fix-bugs", "fine", home, **endpoint(here))
+    until(lambda: f'instance="{loop.run}"' in (get(f"http://{scraped(there)['metrics']}/metrics") or ""))
+    there.end(how)
+    start(store)
+    there.start()
+    until(lambda: store.value("ralph_loop_iterations_total") == 3, 60)
 
 
 # -- which traces are kept ---------------------------------------------------------------------------------------------
