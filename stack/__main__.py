@@ -1,0 +1,120 @@
+"""`python -m stack`: the whole stack on this machine, for a person to look around."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from ralph_otel.config import MetricsConfig
+from stack.backends import SHIPPED, Collector, Jaeger, Prometheus
+from stack.errors import StackError
+from stack.processes import Process
+from stack.programs import PROGRAMS, find
+from stack.settings import prometheus_files
+
+_STARTED = ("otelcol", "prometheus", "jaeger")
+_LOOK = 1.0
+"""Seconds between two looks whether all programs still run."""
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Collector, Prometheus and Jaeger with the files of collector-config/, until Ctrl-C."""
+    if context.invoked_subcommand is None:
+        try:
+            for name in _STARTED:
+                find(name)
+            _run()
+        except StackError as error:
+            sys.exit(f"stack: {error}")
+
+
+@main.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(PROGRAMS)), metavar="[PROGRAM]...")
+def build(names: tuple[str, ...]) -> None:
+    """Find or build the programs, and print where they are. Takes some ten minutes, once."""
+    try:
+        for name in names or PROGRAMS:
+            click.echo(f"{name}\t{find(name)}")
+    except StackError as error:
+        sys.exit(f"stack: {error}")
+
+
+def _run() -> None:
+    with _stopped() as stop, tempfile.TemporaryDirectory(prefix="ralph-otel-stack-") as temporary, ExitStack() as stack:
+        folder = Path(temporary)
+        jaeger = Jaeger(folder / "jaeger", preferred=True)
+        stack.enter_context(jaeger)
+        config = SHIPPED / "collector" / "laptop.yaml"
+        collector = Collector(folder / "collector", [config], {"JAEGER_ENDPOINT": jaeger.otlp_grpc}, preferred=True)
+        stack.enter_context(collector)
+        prometheus = Prometheus(folder / "prometheus", folder / "configured" / "prometheus.yaml", preferred=True)
+        port = urlsplit(prometheus.url).port
+        assert port is not None, "it has been chosen"
+        prometheus_files(folder / "configured", port, MetricsConfig().home / "targets", [collector])
+        stack.enter_context(prometheus)
+        _say(collector, prometheus, jaeger, folder)
+        _wait(stop, [collector, prometheus, jaeger])
+
+
+@contextmanager
+def _stopped() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and the like; what has been started by then is stopped."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handle)
+    yield stop
+
+
+def _say(collector: Collector, prometheus: Prometheus, jaeger: Jaeger, folder: Path) -> None:
+    click.echo(
+        f"""
+Collector    OTLP {collector.otlp} (HTTP), {collector.otlp_grpc} (gRPC); StatsD {collector.statsd}
+             its metrics http://{collector.metrics}/metrics; log records {collector.logs}
+Prometheus   {prometheus.url}
+Jaeger       {jaeger.url}
+Logs, data   {folder}, removed at the end
+
+A loop that sends to it, in another terminal:
+
+  OTEL_EXPORTER_OTLP_ENDPOINT={collector.otlp} RALPH_OTEL_EXPORT_FORMAT=otlp ralph-otel run -- ./ralph.sh
+
+One without these variables is scraped. Then ask, after a quarter of a minute:
+
+  curl -s {prometheus.url}/api/v1/query --data-urlencode 'query=ralph_loop_iterations_total'
+  curl -s '{jaeger.url}/api/traces?service=ralph-loop'
+
+Prometheus and Jaeger built here have their HTTP API, but not their pages, which are no part of their Go modules. With
+the released programs on PATH ({PROGRAMS["prometheus"].installed}, {PROGRAMS["jaeger"].installed}) those are used, pages
+and all. Ctrl-C ends it."""
+    )
+
+
+def _wait(stop: threading.Event, processes: list[Process]) -> None:
+    """Until Ctrl-C.
+
+    Raises:
+        StackError: one of the programs has ended by itself.
+    """
+    while not stop.wait(_LOOK):
+        for process in processes:
+            if not process.running:
+                raise StackError(f"{process.name} has ended by itself; the end of its log:\n{process.tail()}")
+    click.echo("\nstack: stopping")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m stack")
