@@ -12,12 +12,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration docs oldest bench lock clean
+.PHONY: help demo test integration e2e stack docs oldest bench lock clean
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
 	@echo 'make test    style, types, tests'
 	@echo 'make integration  the tests that run real runners, for minutes'
+	@echo 'make e2e     the tests with a real Collector, Prometheus and Jaeger, which are built with Go, once'
+	@echo 'make stack   start these, to look around'
 	@echo 'make docs    the generated pages of docs/'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
@@ -35,6 +37,12 @@ test: $(READY)
 
 integration: $(READY)
 	$(BIN)/python -m pytest -m integration
+
+e2e: $(READY)
+	$(BIN)/python -m pytest -m e2e -rs tests/e2e
+
+stack: $(READY)
+	@$(BIN)/python -m stack
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
