@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ralph_otel import notices
+from support.hosts import FOREIGN
 
 if TYPE_CHECKING:
     from ralph_otel import MetricsCollector
@@ -37,14 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
-_FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
-
-
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of `RALPH_OTEL_HOME`, in the test's temporary folder. A registered collector ends with the test."""
     for name in list(os.environ):
-        if name.startswith(_FOREIGN):
+        if name.startswith(FOREIGN):
             monkeypatch.delenv(name)
     folder = tmp_path / "ralph-otel"
     monkeypatch.setenv("RALPH_OTEL_HOME", str(folder))

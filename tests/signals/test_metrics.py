@@ -16,108 +16,17 @@ from ralph_otel.catalog import BY_NAME, DURATION_BUCKETS, HEALTH, METRICS, PERCE
 from ralph_otel.events import Line
 from ralph_otel.exporters.prometheus import render
 from ralph_otel.signals.metrics import observe_age, observe_health
+from support.everything import SPAN, common, expected, script, with_attributes
 from support.figures import Figures, Series, series_of
 from support.strategies import valid_line
-from support.tape import TRACE, Tape, at
+from support.tape import TRACE, Tape
 
-COMMON = (("ralph.loop.name", "fix"), ("ralph.runner", "r"))
-SPAN = "b7ad6b7169203331"
-
-
-def script() -> list[Line]:
-    """A loop that goes on, with something of everything, and another of the same name that has stopped."""
-    tape = Tape("fix", runner="r")
-    tape.add(1, "session.started", session="a").add(2, "iteration.started", iteration=1, span=SPAN)
-    tape.add(2, "agent.started", agent="claude", model="m")
-    tape.add(5, "agent.finished", agent="claude", turns=4, exit_code=0)
-    tape.add(
-        5, "usage.measured", model="m", input_tokens=10, output_tokens=300, cache_read_tokens=20_000,
-        cache_creation_tokens=50, cost_usd=0.25,
-    )  # fmt: skip
-    tape.add(5, "usage.measured", model="n", output_tokens=7, cost_usd=0.5, cost_source="estimated")
-    tape.add(5, "usage.measured", model="m", output_tokens=1, input_tokens=0, cost_usd=0)
-    tape.add(6, "context.measured", percent=40.5)
-    tape.add(7, "tests.finished", passed=7, failed=2, skipped=1, duration=1.5)
-    for tool, outcome in (("Bash", "success"), ("Bash", "failure"), ("Edit", "success"), ("Bash", "success")):
-        tape.add(8, "tool.called", tool=tool, outcome=outcome)
-    tape.add(9, "progress.measured", score=0.2, files_changed=3, lines_added=10, lines_removed=4, commits=1)
-    tape.add(10, "iteration.finished", iteration=1, outcome="success", duration=8.0, span=SPAN)
-    tape.add(11, "reboot.started", reason="redline", context_percent=88)
-    tape.add(11.5, "reboot.finished", reason="redline").add(12, "session.ended", session="a")
-    tape.add(13, "session.started", session="b").add(14, "iteration.started", iteration=2)
-    tape.add(15, "error.raised", error_type="RateLimited").add(15, "error.raised", error_type="RateLimited")
-    tape.add(16, "iteration.finished", iteration=2, outcome="timeout", duration=2.0, error_type="timeout")
-    tape.add(17, "tests.finished", passed=9, failed=0, total=12, duration=2.5)
-    tape.add(18, "progress.measured", score=0.0, files_changed=2, lines_added=1)
-    tape.add(18, "progress.measured", score=0.04).add(18, "progress.measured", score=0.08)
-    tape.add(19, "iteration.started", iteration=3)
-    other = Tape("fix", run="run-2", runner="r").add(1, "loop.paused").add(6, "loop.resumed")
-    return [*tape.lines, *other.add(30, "loop.stopped", reason="max_cost").lines]
+COMMON = common("fix", "r")
+EXPECTED = expected("fix", "r")
 
 
 def expect(*series: tuple[Any, dict[str, str]]) -> Series:
-    return {tuple(sorted((*COMMON, *attributes.items()))): value for value, attributes in series}
-
-
-def by_model(model: str, **more: str) -> dict[str, str]:
-    return {"gen_ai.request.model": model, **{name.replace("_", "."): value for name, value in more.items()}}
-
-
-def tokens(kind: str, model: str) -> dict[str, str]:
-    return {"gen_ai.token.type": kind, "gen_ai.request.model": model}
-
-
-SUCCESS, TIMEOUT = {"ralph.outcome": "success"}, {"ralph.outcome": "timeout"}
-CLAUDE = {"gen_ai.agent.name": "claude", "ralph.outcome": "success"}
-BASH = {"gen_ai.tool.name": "Bash"}
-EXPECTED: dict[str, Series] = {
-    "iterations": expect((1, SUCCESS), (1, TIMEOUT)),
-    "iteration_duration": expect(((1, 8.0), SUCCESS), ((1, 2.0), TIMEOUT)),
-    "iterations_with_progress": expect((1, {})),
-    "last_iteration_timestamp": expect((at(16) / 1e9, {})),
-    "active_runs": expect((1, {})),
-    "active_sessions": expect((1, {})),
-    "active_iterations": expect((1, {})),
-    "runs": expect((1, {"ralph.stop.reason": "max_cost"})),
-    "run_duration": expect(((1, 25.0), {"ralph.stop.reason": "max_cost"})),
-    "sessions_created": expect((2, {})),
-    "session_duration": expect(((1, 11.0), {})),
-    "reboots": expect((1, {"ralph.reboot.reason": "redline"})),
-    "reboot_duration": expect(((1, 0.5), {"ralph.reboot.reason": "redline"})),
-    "context_at_reboot": expect(((1, 88), {"ralph.reboot.reason": "redline"})),
-    "context_usage": expect((0.0, {})),
-    "tests": expect(
-        (9, {"ralph.test.status": "passing"}), (0, {"ralph.test.status": "failing"}),
-        (3, {"ralph.test.status": "skipped"}),
-    ),
-    "test_pass_ratio": expect((0.75, {})),
-    "test_runs": expect((1, {"ralph.test.outcome": "passed"}), (1, {"ralph.test.outcome": "failed"})),
-    "test_run_duration": expect(
-        ((1, 2.5), {"ralph.test.outcome": "passed"}), ((1, 1.5), {"ralph.test.outcome": "failed"})
-    ),
-    "test_failure_streak": expect((0, {})),
-    "flaky_tests": expect((0, {})),
-    "no_progress_streak": expect((1, {})),
-    "progress_score": expect((0.08, {})),
-    "progress_velocity": expect((pytest.approx((0.0 + 0.04 + 0.08) / 3 - (0.2 + 0.0 + 0.04) / 3), {})),
-    "files_changed": expect((5, {})),
-    "lines_changed": expect((11, {"ralph.change": "added"}), (4, {"ralph.change": "removed"})),
-    "commits": expect((1, {})),
-    "agent_duration": expect(((1, 3.0), CLAUDE)),
-    "turns": expect((4, CLAUDE)),
-    "tokens": expect(
-        (10, tokens("input", "m")), (301, tokens("output", "m")), (20_000, tokens("cache_read", "m")),
-        (50, tokens("cache_creation", "m")), (7, tokens("output", "n")),
-    ),
-    "cost": expect(
-        (0.25, by_model("m", ralph_cost_source="reported")), (0.5, by_model("n", ralph_cost_source="estimated"))
-    ),
-    "tool_calls": expect(
-        (2, {**BASH, **SUCCESS}), (1, {**BASH, "ralph.outcome": "failure"}),
-        (1, {"gen_ai.tool.name": "Edit", **SUCCESS}),
-    ),
-    "errors": expect((2, {"error.type": "RateLimited"})),
-}  # fmt: skip
+    return with_attributes(COMMON, *series)
 
 
 def test_the_script_has_a_value_for_every_row_of_the_catalog() -> None:
@@ -127,7 +36,7 @@ def test_the_script_has_a_value_for_every_row_of_the_catalog() -> None:
 
 @pytest.fixture(scope="module")
 def played() -> Figures:
-    return Figures().play(script())
+    return Figures().play(script("fix", "r"))
 
 
 @pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.feeds], ids=lambda metric: metric.name)
@@ -155,7 +64,7 @@ def test_every_metric_is_of_its_kind_with_its_unit_and_description(metric: Metri
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_it_does_not_matter_where_the_batches_end(batch: int, played: Figures) -> None:
-    metrics = Figures().play(script(), batch).metrics()
+    metrics = Figures().play(script("fix", "r"), batch).metrics()
     assert {name: series_of(metric) for name, metric in metrics.items()} == {
         name: series_of(metric) for name, metric in played.metrics().items()
     }
@@ -270,7 +179,7 @@ def test_any_valid_lines_can_be_recorded_and_shown(lines: list[Line]) -> None:
 
 
 def test_without_histograms_there_is_none_and_everything_else_is_there() -> None:
-    lines = [*script(), *Tape("").add(40, "histogram.observed", name="wait", value=1).lines]
+    lines = [*script("fix", "r"), *Tape("").add(40, "histogram.observed", name="wait", value=1).lines]
     figures = Figures(histograms=False).play(lines)
     expected = {f"ralph_loop.{metric.name}" for metric in METRICS if metric.feeds and metric.kind is not Kind.HISTOGRAM}
     assert set(figures.metrics()) == expected
@@ -278,7 +187,7 @@ def test_without_histograms_there_is_none_and_everything_else_is_there() -> None
 
 
 def test_prefix_and_buckets_are_the_configured_ones_but_percents_keep_theirs() -> None:
-    lines = [*script(), *Tape("").add(40, "histogram.observed", name="wait", value=2).lines]
+    lines = [*script("fix", "r"), *Tape("").add(40, "histogram.observed", name="wait", value=2).lines]
     metrics = Figures("my.loop", (0.5, 2.0, 9.0)).play(lines).metrics()
     assert all(name.startswith("my.loop.") for name in metrics)
     bounds: dict[str, tuple[float, ...]] = {}

@@ -25,6 +25,8 @@ LOOP = """
                 it.tests(1, 0)
                 it.progress(0.5)
 """
+FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
+"""How the variables begin that would change what ralph-otel and the SDK do."""
 QUIET = {"RALPH_OTEL_EXPORT_FORMAT": "none"}
 """Without exporters, that is without a port."""
 

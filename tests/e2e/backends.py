@@ -1,0 +1,121 @@
+"""One Collector, two Prometheus and one Jaeger, wired as a user would, but for quicker intervals.
+
+    loops ──OTLP, StatsD──▶ Collector ──its Prometheus exporter──▶ Prometheus "scraping" ◀──file_sd── loops, textfiles
+                                │ └────remote write──▶ Prometheus "written" ◀──OTLP── loops
+                                └──▶ Jaeger, file of log records
+
+Two, because the same series would reach one of them twice. The one that is written to shows types and units as the
+labels `__type__` and `__unit__`, for what is written brings no other metadata.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stack.backends import SHIPPED, Collector, Jaeger, Prometheus
+from stack.clients import JaegerClient, PrometheusClient
+from stack.settings import prometheus_files
+
+from support.hosts import FOREIGN
+
+INTERVAL = "1s"
+"""Between scrapes, evaluations of rules, looks for targets, and exports of loops."""
+_TEXTFILES = """
+scrape_config_files: [textfiles.yaml]
+"""
+_TEXTFILE_JOB = """
+scrape_configs:
+  - job_name: node
+    file_sd_configs:
+      - files: [nodes/*.json]
+        refresh_interval: 1s
+"""
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What runs, and how it is asked."""
+
+    folder: Path
+    collector: Collector
+    scraping: Prometheus
+    written: Prometheus
+    jaeger_process: Jaeger
+    nodes: Path
+    """The folder for files (`file_sd`) that name node_exporters to be scraped."""
+
+    @property
+    def home(self) -> Path:
+        """A `RALPH_OTEL_HOME` whose loops are scraped."""
+        return self.folder / "home"
+
+    @property
+    def prometheus(self) -> PrometheusClient:
+        """The Prometheus that scrapes loops, textfiles and the Collector, and evaluates the shipped rules."""
+        return PrometheusClient(self.scraping.url)
+
+    @property
+    def written_prometheus(self) -> PrometheusClient:
+        """The Prometheus that is written to, by OTLP and by remote write."""
+        return PrometheusClient(self.written.url)
+
+    @property
+    def jaeger(self) -> JaegerClient:
+        """The traces."""
+        return JaegerClient(self.jaeger_process.url)
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment for a loop that exports nothing yet: ours, the home folder, quick exports."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        own = {"RALPH_OTEL_HOME": str(self.home), "RALPH_OTEL_COLLECTION_INTERVAL": INTERVAL}
+        return {**inherited, **own, **variables}
+
+    def by_otlp(self, **variables: str) -> dict[str, str]:
+        """The environment for a loop that sends everything to the Collector."""
+        sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.otlp, "RALPH_OTEL_EXPORT_FORMAT": "otlp"}
+        return self.environment(**{**sent, **variables})
+
+
+def started(folder: Path, stack: ExitStack) -> Backends:
+    """Start everything; it stops with the stack."""
+    jaeger = Jaeger(folder / "jaeger")
+    written = Prometheus(
+        folder / "written",
+        folder / "written-files" / "prometheus.yaml",
+        features=["type-and-unit-labels"],
+        name="written-prometheus",
+    )
+    collector = Collector(
+        folder / "collector",
+        [
+            SHIPPED / "collector" / "laptop.yaml",
+            SHIPPED / "collector" / "overlays" / "gateway-remote-write.yaml",
+            f"yaml:receivers::statsd::aggregation_interval: {INTERVAL}",
+            f"yaml:exporters::prometheus_remote_write::wal::truncate_frequency: {INTERVAL}",
+        ],
+        {
+            "JAEGER_ENDPOINT": jaeger.otlp_grpc,
+            "REMOTE_WRITE_URL": written.remote_write,
+            "REMOTE_WRITE_WAL_DIR": str(folder / "collector" / "remote-write"),
+        },
+    )
+    scraping = Prometheus(folder / "scraping", folder / "files" / "prometheus.yaml")
+    _configure(folder / "written-files", written, folder / "no-loops", [])
+    _configure(folder / "files", scraping, folder / "home" / "targets", [collector])
+    for process in (jaeger, written, collector, scraping):
+        stack.enter_context(process)
+    return Backends(folder, collector, scraping, written, jaeger, folder / "files" / "nodes")
+
+
+def _configure(folder: Path, prometheus: Prometheus, loops: Path, collectors: list[Collector]) -> None:
+    port = urlsplit(prometheus.url).port
+    assert port is not None
+    config = prometheus_files(folder, port, loops, collectors, INTERVAL)
+    with config.open("a", encoding="utf-8") as file:
+        file.write(_TEXTFILES)
+    (folder / "textfiles.yaml").write_text(_TEXTFILE_JOB)
+    (folder / "nodes").mkdir()

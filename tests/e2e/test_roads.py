@@ -1,0 +1,180 @@
+"""One name on every road: every metric of the catalog is the same in Prometheus whichever way it came there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+from backends import Backends
+from roads import ROADS, RUNNER, STATSD, VARIANTS, Arrived, Road, Variant, arrived, instance, recorders
+
+from ralph_otel.catalog import COMMON, DURATION_BUCKETS, HEALTH, METRICS, RESOURCES, Kind, Metric
+from ralph_otel.exporters.prometheus.names import Kind as PrometheusKind
+from ralph_otel.exporters.prometheus.names import metric_name
+from support.everything import expected
+
+Look = Callable[[Road, Variant], Arrived]
+
+EVERY = (*METRICS, *RESOURCES, *HEALTH)
+_KINDS: dict[Kind, PrometheusKind] = {
+    Kind.COUNTER: "counter",
+    Kind.OBSERVABLE_COUNTER: "counter",
+    Kind.UPDOWN: "updowncounter",
+    Kind.OBSERVABLE_UPDOWN: "updowncounter",
+    Kind.GAUGE: "gauge",
+    Kind.OBSERVABLE_GAUGE: "gauge",
+    Kind.HISTOGRAM: "histogram",
+}
+_OF_THE_ROAD = {"__name__", "job", "instance", "node", "__type__", "__unit__"}
+"""Labels that Prometheus needs, and those that say where from."""
+
+
+def name_of(metric: Metric, variant: Variant) -> str:
+    """What `docs/metrics.md` calls it: a histogram without `_bucket`."""
+    return metric_name(metric.full_name(variant.prefix), metric.unit, _KINDS[metric.kind])
+
+
+def names_of(metric: Metric, variant: Variant) -> set[str]:
+    """The names of all its series."""
+    name = name_of(metric, variant)
+    return {f"{name}{part}" for part in ("_bucket", "_count", "_sum")} if metric.kind is Kind.HISTOGRAM else {name}
+
+
+@pytest.fixture(scope="session")
+def look(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
+    """What arrives by a road of a variant; it is waited for once."""
+
+    @cache
+    def once(road: Road, variant: Variant) -> Arrived:
+        return arrived(backends, road, variant, set().union(*(names_of(metric, variant) for metric in EVERY)))
+
+    with recorders(backends, tmp_path_factory.mktemp("recorders")):
+        yield once
+
+
+on_every_road = pytest.mark.parametrize("road", ROADS, ids=lambda road: road.name)
+in_every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+
+
+def labels(sample_labels: dict[str, str]) -> dict[str, str]:
+    """A sample's labels without those of the road."""
+    return {name: value for name, value in sample_labels.items() if name not in _OF_THE_ROAD}
+
+
+@on_every_road
+@in_every_variant
+@pytest.mark.parametrize("metric", EVERY, ids=lambda metric: metric.name)
+def test_a_metric_has_one_name_one_type_and_our_labels(
+    look: Look, road: Road, variant: Variant, metric: Metric
+) -> None:
+    found = look(road, variant)
+    type_ = _KINDS[metric.kind].replace("updowncounter", "gauge")
+    assert found.types.get(name_of(metric, variant).removesuffix("_total")) == type_
+    own = {attribute.name for attribute in metric.attributes}
+    common = set() if metric in HEALTH else {attribute.name for attribute in COMMON}
+    for name in names_of(metric, variant):
+        wanted = {each.replace(".", "_") for each in common | own} | ({"le"} if name.endswith("_bucket") else set())
+        samples = found.of(name)
+        assert samples, f"no {name}"
+        for sample in samples:
+            assert set(labels(dict(sample.labels))) == wanted
+
+
+@on_every_road
+@in_every_variant
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric.feeds], ids=lambda metric: metric.name)
+def test_a_loops_metric_has_the_value_reckoned_by_hand(
+    look: Look, road: Road, variant: Variant, metric: Metric
+) -> None:
+    found, name = look(road, variant), name_of(metric, variant)
+    wanted: dict[str, dict[frozenset[tuple[str, str]], float]] = {each: {} for each in names_of(metric, variant)}
+    loop = variant.loop_in_tags if road.by_tags else variant.loop
+    for attributes, value in expected(loop, RUNNER)[metric.name].items():
+        key = {label.replace(".", "_"): text for label, text in attributes}
+        if metric.kind is not Kind.HISTOGRAM:
+            wanted[name][frozenset(key.items())] = value
+            continue
+        count, total = value
+        wanted[f"{name}_count"][frozenset(key.items())] = count
+        wanted[f"{name}_sum"][frozenset(key.items())] = total
+        assert count == 1, "else it is not known in which bucket each value is"
+        for bound in (*(metric.buckets or DURATION_BUCKETS), float("inf")):
+            wanted[f"{name}_bucket"][frozenset({**key, "le": _bound(bound)}.items())] = float(total <= bound)
+    seen = {
+        each: {frozenset(_settled(labels(dict(sample.labels))).items()): sample.value for sample in found.of(each)}
+        for each in wanted
+    }
+    assert seen == {each: pytest.approx(values) for each, values in wanted.items()}
+
+
+def _bound(value: float) -> str:
+    return f"{value:g}"
+
+
+def _settled(found: dict[str, str]) -> dict[str, str]:
+    """With bounds written one way: some roads say `1`, others `1.0`; to Prometheus they are the same since 3.0."""
+    return {**found, "le": _bound(float(found["le"]))} if "le" in found else found
+
+
+@on_every_road
+@in_every_variant
+def test_our_own_health_has_the_value_reckoned_by_hand(look: Look, road: Road, variant: Variant) -> None:
+    counts = {"events": len(variant.lines), "bad_lines": 1, "refused_series": 1}
+    times = len(VARIANTS) if road is STATSD else 1
+    found = look(road, variant)
+    for metric in HEALTH:
+        [sample] = found.of(name_of(metric, variant))
+        assert sample.value == times * counts.get(metric.name.removeprefix("ralph_otel."), 0), metric.name
+
+
+@on_every_road
+@in_every_variant
+def test_what_is_observed_is_within_reason(look: Look, road: Road, variant: Variant) -> None:
+    found = look(road, variant)
+    for metric in RESOURCES:
+        for sample in found.of(name_of(metric, variant)):
+            assert 0 <= sample.value <= (1 if metric.unit == "1" else 2**40), metric.name
+    [memory] = [
+        sample.value
+        for sample in found.of("process_memory_usage_bytes")
+        if sample.labels["ralph_process_role"] == "runner"
+        and sample.labels["ralph_loop_name"] == (variant.loop_in_tags if road.by_tags else variant.loop)
+    ]
+    assert memory > 10e6
+    [age] = found.of(name_of(next(metric for metric in METRICS if metric.name == "iteration_age"), variant))
+    started = next(line["ts"] for line in variant.lines if line.get("iteration") == 3) / 1e9
+    assert age.value == pytest.approx(time.time() - started, abs=120)
+
+
+@on_every_road
+@in_every_variant
+def test_a_counter_of_the_loops_own_has_one_name_too(look: Look, road: Road, variant: Variant) -> None:
+    prefix = variant.prefix.replace(".", "_")
+    [sample] = look(road, variant).of(f"{prefix}_widgets_total")
+    loop = variant.loop_in_tags if road.by_tags else variant.loop
+    assert labels(dict(sample.labels)) == {"ralph_loop_name": loop, "ralph_runner": RUNNER, "colour": "red"}
+    assert sample.value == 7
+
+
+@pytest.mark.parametrize("road", [road for road in ROADS if road.has_instance], ids=lambda road: road.name)
+@in_every_variant
+def test_a_loop_is_found_by_job_and_instance_on_every_road_that_can_say_them(
+    look: Look, road: Road, variant: Variant
+) -> None:
+    found = look(road, variant)
+    own = [sample for sample in found.samples if sample.name.startswith(variant.prefix.replace(".", "_"))]
+    assert own
+    assert {(sample.labels["job"], sample.labels["instance"]) for sample in own} == {
+        ("ralph-loop", instance(road, variant))
+    }
+
+
+@on_every_road
+@in_every_variant
+def test_there_are_no_other_names(look: Look, road: Road, variant: Variant) -> None:
+    prefix = variant.prefix.replace(".", "_")
+    known = set().union(*(names_of(metric, variant) for metric in METRICS)) | {f"{prefix}_widgets_total"}
+    found = {sample.name for sample in look(road, variant).samples if sample.name.startswith(f"{prefix}_")}
+    assert found == known
