@@ -90,11 +90,12 @@ class Road:
 
     Args:
         name: for people.
-        environment: what makes a recorder send by it: takes the backends and a file for text, `*.prom`.
-        series: what selects a recorder's series; takes the backends and the recorder's instance id.
-        written: whether they are in the Prometheus that is written to.
-        with_: the road whose recorders it shares.
-        by_tags: whether names of loops become tags of StatsD, and recorders are not told apart.
+        environment: what makes a recorder send by it; takes the backends, and a file for text. None: it has the
+            recorders of the Collector's road.
+        series: what selects a recorder's series; takes the backends, and the recorder's instance id.
+        targets: likewise, what selects the scraped targets that say the types. None: it is written, not scraped.
+        typed: whether types arrive. Remote write 1 has none for Prometheus, and 2 is not finished in the Collector.
+        by_tags: whether loops' names become tags of StatsD, which knows no instance and no exact distribution.
         has_instance: whether `job` and `instance` are the loop's own.
     """
 
@@ -102,6 +103,7 @@ class Road:
     environment: Callable[[Backends, Path], dict[str, str]] | None
     series: Callable[[Backends, str], str]
     targets: Callable[[Backends, str], str] | None
+    typed: bool = True
     by_tags: bool = False
     has_instance: bool = True
 
@@ -127,7 +129,7 @@ TEXTFILE = Road(
     "textfile", lambda b, f: b.environment(RALPH_OTEL_EXPORT_TARGET=str(f)), _of_node, _of_node, has_instance=False
 )
 COLLECTOR = Road("collector", lambda b, f: b.by_otlp(), _of_instance, _of_collector)
-REMOTE_WRITE = Road("remote-write", None, _of_instance, None)
+REMOTE_WRITE = Road("remote-write", None, _of_instance, None, typed=False)
 STRAIGHT = Road(
     "otlp",
     lambda b, f: b.environment(
