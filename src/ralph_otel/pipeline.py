@@ -157,10 +157,10 @@ class Pipeline:
             _guarded(f"json target {shown(target)}", partial(_write_json, target, metrics))
 
     def _write_textfile(self, path: Path) -> None:
-        from ralph_otel.exporters.prometheus import write_textfile
+        from ralph_otel.exporters.prometheus import target_labels, write_textfile
 
         if (data := self.snapshot()) is not None:
-            write_textfile(path.expanduser(), data)
+            write_textfile(path.expanduser(), data, target_labels(self.resource.attributes))
 
     def reset(self) -> None:
         """Begin with fresh instruments. A host's cannot be reset: they go on."""

@@ -96,7 +96,7 @@ class Road:
         targets: likewise, what selects the scraped targets that say the types. None: it is written, not scraped.
         typed: whether types arrive. Remote write 1 has none for Prometheus, and 2 is not finished in the Collector.
         by_tags: whether loops' names become tags of StatsD, which knows no instance and no exact distribution.
-        has_instance: whether `job` and `instance` are the loop's own.
+        job, instance: the labels that have the loop's own; "" where nothing has.
     """
 
     name: str
@@ -105,7 +105,8 @@ class Road:
     targets: Callable[[Backends, str], str] | None
     typed: bool = True
     by_tags: bool = False
-    has_instance: bool = True
+    job: str = "job"
+    instance: str = "instance"
 
     def client(self, backends: Backends) -> PrometheusClient:
         """The Prometheus where its series are."""
@@ -126,7 +127,12 @@ def _of_collector(backends: Backends, instance: str) -> str:
 
 DIRECT = Road("direct", lambda b, f: b.environment(RALPH_OTEL_EXPORT_TARGET="127.0.0.1:0"), _of_instance, _of_instance)
 TEXTFILE = Road(
-    "textfile", lambda b, f: b.environment(RALPH_OTEL_EXPORT_TARGET=str(f)), _of_node, _of_node, has_instance=False
+    "textfile",
+    lambda b, f: b.environment(RALPH_OTEL_EXPORT_TARGET=str(f)),
+    _of_node,
+    _of_node,
+    job="exported_job",
+    instance="exported_instance",
 )
 COLLECTOR = Road("collector", lambda b, f: b.by_otlp(), _of_instance, _of_collector)
 REMOTE_WRITE = Road("remote-write", None, _of_instance, None, typed=False)
@@ -144,12 +150,12 @@ STATSD = Road(
     _of_collector,
     _of_collector,
     by_tags=True,
-    has_instance=False,
+    instance="",
 )
 ROADS = (DIRECT, TEXTFILE, COLLECTOR, REMOTE_WRITE, STRAIGHT, STATSD)
 
 
-def instance(road: Road, variant: Variant) -> str:
+def instance_of(road: Road, variant: Variant) -> str:
     """The instance id of the recorder whose figures take that road. What the Collector gets goes two ways."""
     return f"{(COLLECTOR if road is REMOTE_WRITE else road).name}-{variant.name}"
 
@@ -165,14 +171,14 @@ def recorders(backends: Backends, folder: Path) -> Iterator[None]:
             for road in ROADS:
                 if road.environment is None:
                     continue
-                own = folder / instance(road, variant)
+                own = folder / instance_of(road, variant)
                 own.mkdir()
                 environment = road.environment(backends, own / "ralph.prom")
-                words = [sys.executable, "-c", _RECORDER, instance(road, variant), *map(str, journals)]
+                words = [sys.executable, "-c", _RECORDER, instance_of(road, variant), *map(str, journals)]
                 environment["RALPH_OTEL_PREFIX"] = variant.prefix
                 processes.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, cwd=own))
                 if road is TEXTFILE:
-                    nodes.append(_node(backends, own, instance(road, variant)))
+                    nodes.append(_node(backends, own, instance_of(road, variant)))
         yield
     finally:
         for process in processes:
@@ -205,7 +211,7 @@ class Arrived:
 def arrived(backends: Backends, road: Road, variant: Variant, names: set[str]) -> Arrived:
     """What arrives by a road, once there is something of every name and all events are counted."""
     client, deadline = road.client(backends), time.monotonic() + _SECONDS
-    own = instance(road, variant)
+    own = instance_of(road, variant)
     while True:
         samples = client.query(road.series(backends, own))
         counted = sum(sample.value for sample in samples if sample.name == "ralph_otel_events_total")

@@ -316,7 +316,7 @@ def test_a_textfile_replaces_the_old_one_and_may_be_read_by_all(tmp_path: Path) 
     path = tmp_path / "loop.prom"
     path.write_text("old")
     path.chmod(0o600)
-    write_textfile(path, pipeline.read())
+    write_textfile(path, pipeline.read(), {})
     assert path.read_bytes() == render(pipeline.read())[0]
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
@@ -325,7 +325,21 @@ def test_a_textfile_replaces_the_old_one_and_may_be_read_by_all(tmp_path: Path) 
 def test_a_textfile_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "loop.prom").mkdir()
     with pytest.raises(OSError):
-        write_textfile(tmp_path / "loop.prom", None)
+        write_textfile(tmp_path / "loop.prom", None, {})
     with pytest.raises(OSError):
-        write_textfile(tmp_path / "missing" / "loop.prom", None)
+        write_textfile(tmp_path / "missing" / "loop.prom", None, {})
     assert [each.name for each in tmp_path.iterdir()] == ["loop.prom"]
+
+
+def test_the_series_of_a_textfile_say_whose_they_are(tmp_path: Path) -> None:
+    pipeline = Pipeline(resource={"service.name": "fix"})
+    pipeline.meter.create_counter("c", description="C.").add(1, {"job": "own", "a": "b"})
+    pipeline.meter.create_histogram("h", description="H.").record(1)
+    path = tmp_path / "loop.prom"
+    write_textfile(path, pipeline.read(), {"job": "loops", "instance": "run-1"})
+    samples = [sample for family in parse_plain(StringIO(path.read_text())) for sample in family.samples]
+    assert {(sample.labels["job"], sample.labels["instance"]) for sample in samples} == {("loops", "run-1")}
+    [counter] = [sample for sample in samples if sample.name == "c_total"]
+    assert counter.labels == {"job": "loops", "instance": "run-1", "exported_job": "own", "a": "b"}
+    [info] = [sample for sample in samples if sample.name == "target_info"]
+    assert info.labels["service_name"] == "fix"

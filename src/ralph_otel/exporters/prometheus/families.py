@@ -71,15 +71,30 @@ def render(data: MetricsData | None, accept: str = "") -> tuple[bytes, str]:
     return encode(_Collected(families(data) if data else [])), content_type
 
 
-def write_textfile(path: Path, data: MetricsData | None) -> None:
+def write_textfile(path: Path, data: MetricsData | None, labels: Mapping[str, str]) -> None:
     """Write the metrics for node_exporter's textfile collector, which reads the files `*.prom` of one folder.
 
     The file is replaced at one stroke. Everybody may read it (0644): node_exporter runs as a user of its own.
 
+    Args:
+        path: the file.
+        data: a cumulative collection; None for no metrics.
+        labels: for all series. They tell the files of one folder apart: of two series that are the same in two of
+            them, node_exporter drops one.
+
     Raises:
         OSError: it cannot be written.
     """
-    write_atomically(path, render(data)[0], mode=0o644)
+    collected = families(data) if data else []
+    for family in collected:
+        family.samples = [sample._replace(labels=_labelled(sample.labels, labels)) for sample in family.samples]
+    encode, _ = choose_encoder("")
+    write_atomically(path, encode(_Collected(collected)), mode=0o644)
+
+
+def _labelled(own: Mapping[str, str], target: Mapping[str, str]) -> Labels:
+    """A series' labels with its target's; one of the same name becomes `exported_…`, as in a scrape."""
+    return {f"exported_{name}" if name in target else name: text for name, text in own.items()} | dict(target)
 
 
 class _Collected:
