@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stack.errors import StackError
+from stack.errors import Refused, StackError
 from stack.web import Parameters, get_json
 
 
@@ -113,8 +113,13 @@ class JaegerClient:
         return [_spans(trace) for trace in get_json(f"{self._url}/api/traces", parameters)["data"]]
 
     def trace(self, trace_id: str) -> list[Span]:
-        """The spans of one trace."""
-        [trace] = get_json(f"{self._url}/api/traces/{trace_id}")["data"]
+        """The spans of one trace; none, where none has come yet."""
+        try:
+            [trace] = get_json(f"{self._url}/api/traces/{trace_id}")["data"]
+        except Refused as error:
+            if error.status == 404:
+                return []
+            raise
         return _spans(trace)
 
 

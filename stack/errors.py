@@ -9,3 +9,15 @@ class StackError(Exception):
 
 class CannotBuild(StackError):
     """A program is not there and cannot be built here: Go is missing or too old."""
+
+
+class Refused(StackError):
+    """A program has answered, but not with 200.
+
+    Attributes:
+        status: HTTP's.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status

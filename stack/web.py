@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stack.errors import StackError
+from stack.errors import Refused, StackError
 
 _TIMEOUT = 10.0
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -22,7 +22,8 @@ def get(url: str, parameters: Parameters | None = None) -> bytes:
     """What a URL answers.
 
     Raises:
-        StackError: it does not answer, or not with 200.
+        Refused: it does not answer with 200.
+        StackError: it does not answer.
     """
     full = f"{url}?{urllib.parse.urlencode(parameters, doseq=True)}" if parameters else url
     try:
@@ -31,7 +32,7 @@ def get(url: str, parameters: Parameters | None = None) -> bytes:
     except urllib.error.HTTPError as error:
         with error:
             said = error.read(500).decode(errors="replace").strip()
-        raise StackError(f"{full} answers {error.code}: {said}") from error
+        raise Refused(f"{full} answers {error.code}: {said}", error.code) from error
     except OSError as error:
         raise StackError(f"{full} does not answer: {error}") from error
     return body

@@ -10,6 +10,7 @@ labels `__type__` and `__unit__`, for what is written brings no other metadata.
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -67,6 +68,16 @@ class Backends:
     def jaeger(self) -> JaegerClient:
         """The traces."""
         return JaegerClient(self.jaeger_process.url)
+
+    def another_collector(self, name: str) -> Collector:
+        """A Collector of one's own, not started yet, that Prometheus scrapes and that sends traces to Jaeger."""
+        config = SHIPPED / "collector" / "laptop.yaml"
+        collector = Collector(
+            self.folder / name, [config], {"JAEGER_ENDPOINT": self.jaeger_process.otlp_grpc}, name=name
+        )
+        target = [{"targets": [collector.metrics], "labels": {"__meta_collector_port": "metrics"}}]
+        (self.folder / "files" / "collectors" / f"{name}.yaml").write_text(json.dumps(target))
+        return collector
 
     def environment(self, **variables: str) -> dict[str, str]:
         """The environment for a loop that exports nothing yet: ours, the home folder, quick exports."""

@@ -1,0 +1,71 @@
+"""The Collector is restarted while a loop runs: at the far end the totals are exact all the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from backends import Backends
+from projects import AGENT, Project, Spent
+from stack.backends import Collector
+from stack.clients import log_records
+
+from support.waiting import until
+
+_CALLS = 5
+GATED = f"for i in 1 2 3 4 5; do until [ -e ../go.$i ]; do sleep 0.02; done; {AGENT} < PROMPT.md > out.$i; done"
+"""Each iteration waits for a file."""
+
+
+@pytest.mark.parametrize("end", [Collector.stop, Collector.kill], ids=["stopped", "killed"])
+def test_nothing_is_lost_or_counted_twice_when_the_collector_is_restarted(
+    backends: Backends, tmp_path: Path, end: Callable[[Collector], None], request: pytest.FixtureRequest
+) -> None:
+    place = tmp_path / "p"
+    project = Project(place, backends)
+
+    def release(*numbers: int) -> None:
+        for number in numbers:
+            (place / f"go.{number}").touch()
+
+    def iterations(run: str) -> float:
+        samples = backends.prometheus.query(f'sum(ralph_loop_iterations_total{{instance="{run}"}})')
+        return samples[0].value if samples else 0
+
+    def finished(count: int) -> None:
+        until(lambda: len(project.only_run().lines("iteration.finished")) == count, what=f"for iteration {count}")
+
+    with backends.another_collector(f"restarted-{request.node.callspec.id}") as collector:
+        loop = project.started(
+            "ralph-otel", "run", "--", "bash", "-c", GATED, OTEL_EXPORTER_OTLP_ENDPOINT=collector.otlp
+        )
+        with loop as process:
+            release(1, 2)
+            until(lambda: list((place / "home" / "runs").glob("*.jsonl")), what="for a journal")
+            finished(2)
+            run = project.only_run()
+            until(lambda: iterations(run.id) == 2, what="for two iterations in Prometheus")
+            end(collector)
+            release(3)
+            finished(3)
+            collector.start()
+            release(4, 5)
+            _, stderr = process.communicate(timeout=60)
+        assert (process.returncode, stderr) == (0, "")
+        until(lambda: iterations(run.id) == _CALLS, what=f"for {_CALLS} iterations, not {iterations(run.id)}")
+        tokens = backends.prometheus.query(
+            f'sum by (gen_ai_token_type) (ralph_loop_tokens_total{{instance="{run.id}"}})'
+        )
+        assert {each.labels["gen_ai_token_type"]: each.value for each in tokens} == Spent(_CALLS).tokens
+
+        names = Counter({"iteration": _CALLS, "invoke_agent claude": _CALLS, "loop bash": 1})
+        until(
+            lambda: names <= Counter(span.name for span in backends.jaeger.trace(run.trace_id)),
+            what="for all spans in Jaeger",
+        )
+        spans = Counter(span.name for span in backends.jaeger.trace(run.trace_id))
+        assert spans["iteration"] == _CALLS
+        records = Counter(record.event for record in log_records(collector.logs))
+        assert records == Counter(f"ralph.{line['type']}" for line in run.lines())
