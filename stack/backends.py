@@ -141,7 +141,8 @@ class Jaeger(Process):
             },
         }
         command = [str(find("jaeger")), *(f"--{name}={value}" for name, value in options.items())]
-        super().__init__("jaeger", command, folder, f"http://{admin}/", {"SPAN_STORAGE_TYPE": "memory"})
+        memory = {"SPAN_STORAGE_TYPE": "memory"}  # so nothing is lost by impatience; it waits for clients long gone
+        super().__init__("jaeger", command, folder, f"http://{admin}/", memory, patience=1.0)
 
 
 class NodeExporter(Process):

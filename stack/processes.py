@@ -19,8 +19,6 @@ from stack.web import answers
 _READY = 60.0
 """Seconds that a program has until it is ready; all of them need less than one on an idle machine."""
 _POLL = 0.05
-_PATIENCE = 15.0
-"""Seconds that it has to end after SIGTERM."""
 _SHOWN = 25
 """Lines of its log that are shown when it fails."""
 _PR_SET_PDEATHSIG = 1
@@ -38,10 +36,17 @@ class Process:
         folder: where it runs.
         ready: a URL that answers 200 once it is ready.
         environment: variables in addition to ours.
+        patience: seconds that it has to end after SIGTERM.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], folder: Path, ready: str, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        ready: str,
+        environment: Mapping[str, str] | None = None,
+        patience: float = 15.0,
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
@@ -49,6 +54,7 @@ class Process:
         self._folder = folder
         self._ready = ready
         self._environment = environment or {}
+        self._patience = patience
         self._child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -94,7 +100,7 @@ class Process:
             return
         self._child.terminate()
         try:
-            self._child.wait(_PATIENCE)
+            self._child.wait(self._patience)
         except subprocess.TimeoutExpired:
             self.kill()
 
