@@ -39,7 +39,7 @@ integration: $(READY)
 	$(BIN)/python -m pytest -m integration
 
 e2e: $(READY)
-	$(BIN)/python -m pytest -m e2e -rs tests/e2e
+	$(BIN)/python -m pytest -m e2e -rs tests/e2e tests/collector_config
 
 stack: $(READY)
 	@$(BIN)/python -m stack

@@ -108,41 +108,25 @@ class Prometheus(Process):
 
 
 class Jaeger(Process):
-    """Jaeger, which keeps traces in memory.
+    """Jaeger with the shipped settings for one machine, which keep traces in memory, but on ports that are free.
 
     Args:
         folder: its own: its log.
-        preferred: whether its well-known port is tried first.
+        preferred: whether the ports of the settings are tried first.
     """
 
     def __init__(self, folder: Path, preferred: bool = False) -> None:
-        self.url = f"http://{HOST}:{_port(16686, preferred)}"
-        self.otlp_grpc = f"{HOST}:{_port(14317, preferred)}"
+        lines = (SHIPPED / "jaeger" / "local.env").read_text(encoding="utf-8").splitlines()
+        settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+        for name, value in settings.items():
+            if name.endswith("_HOST_PORT"):
+                settings[name] = f"{HOST}:{_port(int(value.rpartition(':')[2]), preferred)}"
+        self.url = f"http://{settings['QUERY_HTTP_SERVER_HOST_PORT']}"
+        self.otlp_grpc = settings["COLLECTOR_OTLP_GRPC_HOST_PORT"]
         """OTLP by gRPC, host:port."""
-        admin = f"{HOST}:{free_port()}"
-        options = {
-            "admin.http.host-port": admin,
-            "collector.otlp.grpc.host-port": self.otlp_grpc,
-            "query.http-server.host-port": self.url.removeprefix("http://"),
-            # What it opens besides, and nobody needs here.
-            **{
-                f"{name}.host-port": f"{HOST}:0"
-                for name in (
-                    "collector.otlp.http",
-                    "collector.grpc-server",
-                    "collector.http-server",
-                    "query.grpc-server",
-                    "http-server",
-                )
-            },
-            **{
-                f"processor.{name}.server-host-port": f"{HOST}:0"
-                for name in ("jaeger-binary", "jaeger-compact", "zipkin-compact")
-            },
-        }
-        command = [str(find("jaeger")), *(f"--{name}={value}" for name, value in options.items())]
-        memory = {"SPAN_STORAGE_TYPE": "memory"}  # so nothing is lost by impatience; it waits for clients long gone
-        super().__init__("jaeger", command, folder, f"http://{admin}/", memory, patience=1.0)
+        ready = f"http://{settings['ADMIN_HTTP_HOST_PORT']}/"
+        # Its traces are in memory, so nothing is lost by impatience; it waits for clients long gone.
+        super().__init__("jaeger", [str(find("jaeger"))], folder, ready, settings, patience=1.0)
 
 
 class NodeExporter(Process):

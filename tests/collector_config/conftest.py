@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real_programs import Collector, Jaeger, Program, Prometheus
+from real_programs import Collector, Prometheus
+from stack.backends import Jaeger
+from stack.errors import CannotBuild
+from stack.processes import Process
+from stack.programs import PROGRAMS, find
 
-Start = Callable[[Program], None]
+Start = Callable[[Process], None]
+
+
+@pytest.fixture(scope="session")
+def programs() -> None:
+    """Everything that is started; the first time it is built, which takes minutes."""
+    try:
+        for name in PROGRAMS:
+            find(name)
+    except CannotBuild as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _skipped_without_programs(request: pytest.FixtureRequest) -> None:
+    """Where they cannot be had, what runs them is skipped with the line that says why."""
+    if request.node.get_closest_marker("e2e"):
+        request.getfixturevalue("programs")
 
 
 @pytest.fixture
@@ -18,9 +40,8 @@ def start() -> Iterator[Start]:
     """Start a program; it ends with the test."""
     with contextlib.ExitStack() as stack:
 
-        def started(program: Program) -> None:
-            stack.callback(program.end)
-            program.start()
+        def started(process: Process) -> None:
+            stack.enter_context(process)
 
         yield started
 
@@ -35,10 +56,10 @@ def jaeger(tmp_path: Path, start: Start) -> Jaeger:
 
 @pytest.fixture
 def prometheus(tmp_path: Path, start: Start) -> Callable[..., Prometheus]:
-    """Start Prometheus with targets."""
+    """Start Prometheus, which scrapes collectors and finds loops."""
 
-    def started(targets: dict[str, str], loops: Path | None = None) -> Prometheus:
-        made = Prometheus(tmp_path / "prometheus", targets, loops)
+    def started(*collectors: Collector, loops: Path | None = None) -> Prometheus:
+        made = Prometheus(tmp_path / "prometheus", collectors, loops)
         start(made)
         return made
 
@@ -67,7 +88,7 @@ def gateway(tmp_path: Path, certificate: tuple[Path, Path], jaeger: Jaeger) -> C
             "GATEWAY_TOKEN": "the-right-token",
             "GATEWAY_CERT_FILE": str(certificate[0]),
             "GATEWAY_KEY_FILE": str(certificate[1]),
-            "JAEGER_ENDPOINT": jaeger.otlp,
+            "JAEGER_ENDPOINT": jaeger.otlp_grpc,
             "KEEP_PERCENT": "0",
             **environment,
         }
@@ -79,15 +100,16 @@ def gateway(tmp_path: Path, certificate: tuple[Path, Path], jaeger: Jaeger) -> C
 @pytest.fixture
 def agent(tmp_path: Path, certificate: tuple[Path, Path], home: Path) -> Callable[..., Collector]:
     """Make an agent of a gateway, not started; more environment and overlays may be given."""
+    names = (f"agent-{number}" for number in itertools.count())
 
     def made(gateway: Collector, *overlays: str, **environment: str) -> Collector:
         given = {
-            "GATEWAY_ENDPOINT": f"127.0.0.1:{gateway.port['OTLP_GRPC_PORT']}",
+            "GATEWAY_ENDPOINT": gateway.otlp_grpc.removeprefix("http://"),
             "GATEWAY_TOKEN": "the-right-token",
             "GATEWAY_CA_FILE": str(certificate[0]),
             "TARGETS": f"{home}/targets/*.json",
             **environment,
         }
-        return Collector(("agent.yaml", *overlays), tmp_path / f"agent{len(list(tmp_path.glob('agent*')))}", given)
+        return Collector(("agent.yaml", *overlays), tmp_path / next(names), given)
 
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import ssl
 import subprocess
@@ -13,49 +12,37 @@ from pathlib import Path
 
 import pytest
 from real_loops import Finished, begin, end, run
-from real_programs import Collector, Jaeger, Program, Prometheus, get, program
+from real_programs import Collector, Prometheus, page, spans
 from shipped_files import ALONE, COLLECTOR, OVERLAYS, names_in, said_of_variables
+from stack.backends import Jaeger
+from stack.processes import Process
+from stack.programs import find
 
 from support.waiting import until
 
 pytestmark = pytest.mark.e2e
 
-Start = Callable[[Program], None]
+Start = Callable[[Process], None]
 Make = Callable[..., Collector]
 
 
 def endpoint(collector: Collector) -> dict[str, str]:
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port['OTLP_HTTP_PORT']}"}
-
-
-def scraped(collector: Collector) -> dict[str, str]:
-    return {
-        "metrics": f"127.0.0.1:{collector.port['PROMETHEUS_PORT']}",
-        "telemetry": f"127.0.0.1:{collector.port['TELEMETRY_PORT']}",
-    }
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.otlp}
 
 
 def ids(jaeger: Jaeger, loop: Finished) -> set[str]:
     """The ids of a loop's spans that Jaeger has."""
-    return {span["spanID"] for trace in loop.traces for span in jaeger.trace(trace)}
+    return {span.span_id for trace in loop.traces for span in spans(jaeger, trace)}
+
+
+def stop(process: Process, how: int) -> None:
+    """End it in an orderly way, or as `kill -9` does."""
+    (process.kill if how == signal.SIGKILL else process.stop)()
 
 
 def all_spans(jaeger: Jaeger, loop: Finished) -> Callable[[], bool]:
     """A condition: Jaeger has each span of a loop, and no other of its traces."""
     return lambda: ids(jaeger, loop) == loop.spans
-
-
-def log_records(folder: Path) -> list[str]:
-    """The event names of the records in the file that a collector writes."""
-    path = folder / "logs.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [
-        record["eventName"]
-        for line in lines
-        for resource in json.loads(line)["resourceLogs"]
-        for scope in resource["scopeLogs"]
-        for record in scope["logRecords"]
-    ]
 
 
 # -- each file ---------------------------------------------------------------------------------------------------------
@@ -74,7 +61,7 @@ def test_the_collector_takes_a_file_with_what_its_comment_requires(
         "METRICS_OTLP_URL": "http://127.0.0.1:1/otlp",
     }
     words = [word for file in files for word in ("--config", str(COLLECTOR / file))]
-    done = subprocess.run([program("otelcol"), "validate", *words], env=given, capture_output=True, text=True)
+    done = subprocess.run([str(find("otelcol")), "validate", *words], env=given, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -94,7 +81,7 @@ def test_a_loop_arrives_through_agent_and_gateway(
     here = agent(there, OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test")
     start(there)
     start(here)
-    store = prometheus(scraped(there))
+    store = prometheus(there)
     loop = run("fix-bugs", "reboots", home, **endpoint(here))
     own = f'job="ralph-loop",instance="{loop.run}",ralph_loop_name="fix-bugs",ralph_runner="r"'
     until(lambda: store.value(f'ralph_loop_iterations_total{{{own},ralph_outcome="success"}}') == 3)
@@ -102,7 +89,7 @@ def test_a_loop_arrives_through_agent_and_gateway(
     assert store.value(f"ralph_loop_context_at_reboot_percent_count{{{own}}}") == 1
     assert store.value(f'target_info{{instance="{loop.run}",deployment_environment_name="test"}}') == 1
     until(all_spans(jaeger, loop))
-    until(lambda: len(log_records(tmp_path / "gateway")) == loop.events)
+    until(lambda: len(there.events()) == loop.events)
     until(lambda: store.value('sum(traces_span_metrics_calls_total{span_name="iteration"})') == 3)
     assert store.value('up{job="otelcol"}') == 1
 
@@ -114,7 +101,7 @@ def test_a_point_of_the_span_metrics_leads_to_a_trace_that_jaeger_has(
     here = agent(there)
     start(there)
     start(here)
-    store = prometheus(scraped(there))
+    store = prometheus(there)
     loop = run("fix-bugs", "fine", home, **endpoint(here))
     found: list[str] = []
 
@@ -124,7 +111,7 @@ def test_a_point_of_the_span_metrics_leads_to_a_trace_that_jaeger_has(
 
     until(exemplars)
     assert set(found) == set(loop.traces)
-    until(lambda: jaeger.trace(found[0]))
+    until(lambda: spans(jaeger, found[0]))
 
 
 def test_a_loop_that_pushes_nowhere_is_scraped_by_the_agent_and_one_that_pushes_is_not(
@@ -134,18 +121,18 @@ def test_a_loop_that_pushes_nowhere_is_scraped_by_the_agent_and_one_that_pushes_
     here = agent(there)
     start(there)
     start(here)
-    store = prometheus(scraped(there))
+    store = prometheus(there)
     quiet = begin("quiet", "waits", home, RALPH_OTEL_EXPORT_FORMAT="prometheus")
     pushing = begin("pushing", "waits", home, RALPH_OTEL_EXPORT_FORMAT="prometheus,otlp", **endpoint(here))
     try:
         until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="quiet"}') == 2, 60)
         until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="pushing"}') == 2)
-        [series] = store.query('ralph_loop_iterations_total{ralph_loop_name="quiet"}')
+        [series] = store.series('ralph_loop_iterations_total{ralph_loop_name="quiet"}')
     finally:
         loop = end(quiet, "quiet", home)
         end(pushing, "pushing", home)
-    assert (series["metric"]["job"], series["metric"]["instance"]) == ("ralph-loop", loop.run)
-    assert len(store.query('up{job="ralph-loop"}')) == 1
+    assert (series["job"], series["instance"]) == ("ralph-loop", loop.run)
+    assert len(store.series('up{job="ralph-loop"}')) == 1
 
 
 LONG_TERM = {
@@ -165,7 +152,7 @@ def long_term(road: str, store: Prometheus) -> tuple[str, dict[str, str]]:
 def test_the_gateway_gives_a_long_term_store_the_series_that_prometheus_scrapes(
     road: str, home: Path, start: Start, gateway: Make, agent: Make, prometheus: Callable[..., Prometheus]
 ) -> None:
-    store = prometheus({})
+    store = prometheus()
     overlay, given = long_term(road, store)
     there = gateway(overlay, **given)
     here = agent(there)
@@ -173,8 +160,8 @@ def test_the_gateway_gives_a_long_term_store_the_series_that_prometheus_scrapes(
     start(here)
     loop = run("fix-bugs", "fine", home, **endpoint(here))
     until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="fix-bugs"}') == 3)
-    [series] = store.query("ralph_loop_iterations_total")
-    assert series["metric"] == {
+    [series] = store.series("ralph_loop_iterations_total")
+    assert series == {
         "__name__": "ralph_loop_iterations_total",
         "job": "ralph-loop",
         "instance": loop.run,
@@ -196,11 +183,11 @@ def test_a_wrong_token_is_refused(
     start(here)
     run("fix-bugs", "fine", home, **endpoint(here))
     until(lambda: here.own("otelcol_exporter_send_failed_spans") > 0)
-    assert "Unauthenticated" in here.said()
+    assert "Unauthenticated" in here.log.read_text(encoding="utf-8")
     assert there.own("otelcol_receiver_accepted_spans") == 0
     trusted = ssl.create_default_context(cafile=str(certificate[0]))
     for headers in ({}, {"Authorization": "Bearer a-wrong-token"}):
-        url = f"https://127.0.0.1:{there.port['OTLP_HTTP_PORT']}/v1/metrics"
+        url = there.otlp.replace("http:", "https:") + "/v1/metrics"
         request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json", **headers})
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request, context=trusted, timeout=10)
@@ -242,15 +229,15 @@ def test_nothing_is_lost_while_the_gateway_is_away_and_the_agent_ends(
     start(here)
     loops = [run(f"loop-{number}", "fine", home, **endpoint(here)) for number in range(2)]
     until(lambda: here.own("otelcol_exporter_queue_size") > 0)
-    here.end(how)
+    stop(here, how)
     here.start()
     loops.append(run("loop-2", "fine", home, **endpoint(here)))
     start(there)
-    store = prometheus(scraped(there))
+    store = prometheus(there)
     until(lambda: store.value("sum(ralph_loop_iterations_total)") == 9, 90)
     for loop in loops:
         until(all_spans(jaeger, loop), 60)
-    until(lambda: len(log_records(tmp_path / "gateway")) == sum(loop.events for loop in loops))
+    until(lambda: len(there.events()) == sum(loop.events for loop in loops))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -261,11 +248,11 @@ def test_nothing_is_lost_that_the_gateway_has_taken_when_it_ends_while_jaeger_is
     here = agent(there)
     start(there)
     start(here)
-    jaeger.end()
+    jaeger.stop()
     loop = run("fix-bugs", "fine", home, **endpoint(here))
     until(lambda: there.own("otelcol_receiver_accepted_spans") >= len(loop.spans))
     until(lambda: there.own("otelcol_exporter_queue_size") > 0)
-    there.end(how)
+    stop(there, how)
     jaeger.start()
     there.start()
     until(all_spans(jaeger, loop), 60)
@@ -276,15 +263,15 @@ def test_nothing_is_lost_that_the_gateway_has_taken_when_it_ends_while_jaeger_is
 def test_nothing_is_lost_while_a_long_term_store_is_away_and_the_gateway_ends(
     road: str, how: int, home: Path, tmp_path: Path, start: Start, gateway: Make, agent: Make
 ) -> None:
-    store = Prometheus(tmp_path / "store", {})
+    store = Prometheus(tmp_path / "store")
     overlay, given = long_term(road, store)
     there = gateway(overlay, **given)
     here = agent(there)
     start(there)
     start(here)
     loop = run("fix-bugs", "fine", home, **endpoint(here))
-    until(lambda: f'instance="{loop.run}"' in (get(f"http://{scraped(there)['metrics']}/metrics") or ""))
-    there.end(how)
+    until(lambda: f'instance="{loop.run}"' in page(there.metrics))
+    stop(there, how)
     start(store)
     there.start()
     until(lambda: store.value("ralph_loop_iterations_total") == 3, 60)
@@ -320,9 +307,9 @@ def test_of_a_loop_that_fails_after_the_window_the_rest_is_kept(
     process.stdout.readline()
     until(lambda: there.own("otelcol_processor_tail_sampling_global_count_traces_sampled") == 1)  # let go
     loop = end(process, "late", home)
-    until(lambda: {"loop late", "iteration"} <= {span["operationName"] for span in jaeger.trace(loop.traces[0])})
-    tags = [tag for span in jaeger.trace(loop.traces[0]) for tag in span["tags"]]
-    assert [tag["value"] for tag in tags if tag["key"] == "ralph.iteration.number"] == [3]
+    until(lambda: {"loop late", "iteration"} <= {span.name for span in spans(jaeger, loop.traces[0])})
+    numbers = [span.tags.get("ralph.iteration.number") for span in spans(jaeger, loop.traces[0])]
+    assert [number for number in numbers if number is not None] == [3]
 
 
 # -- one machine -------------------------------------------------------------------------------------------------------
@@ -330,7 +317,7 @@ def test_of_a_loop_that_fails_after_the_window_the_rest_is_kept(
 
 @pytest.fixture
 def laptop(tmp_path: Path, jaeger: Jaeger, start: Start) -> Collector:
-    made = Collector(("laptop.yaml",), tmp_path / "laptop", {"JAEGER_ENDPOINT": jaeger.otlp})
+    made = Collector(("laptop.yaml",), tmp_path / "laptop", {"JAEGER_ENDPOINT": jaeger.otlp_grpc})
     start(made)
     return made
 
@@ -338,21 +325,21 @@ def laptop(tmp_path: Path, jaeger: Jaeger, start: Start) -> Collector:
 def test_one_collector_does_for_one_machine(
     home: Path, tmp_path: Path, laptop: Collector, jaeger: Jaeger, prometheus: Callable[..., Prometheus]
 ) -> None:
-    store = prometheus(scraped(laptop))
+    store = prometheus(laptop)
     loop = run("fix-bugs", "fine", home, **endpoint(laptop))
     until(lambda: store.value(f'ralph_loop_iterations_total{{job="ralph-loop",instance="{loop.run}"}}') == 3)
     until(all_spans(jaeger, loop))
-    until(lambda: len(log_records(tmp_path / "laptop")) == loop.events)
+    until(lambda: len(laptop.events()) == loop.events)
     until(lambda: store.value('sum(traces_span_metrics_calls_total{span_name="iteration"})') == 3)
 
 
 def test_by_statsd_the_metrics_have_the_same_names_and_values(
     home: Path, laptop: Collector, prometheus: Callable[..., Prometheus]
 ) -> None:
-    store = prometheus(scraped(laptop))
+    store = prometheus(laptop)
     run(
         "fix-bugs", "reboots", home,
-        RALPH_OTEL_EXPORT_FORMAT="statsd", RALPH_OTEL_EXPORT_TARGET=f"127.0.0.1:{laptop.port['STATSD_PORT']}",
+        RALPH_OTEL_EXPORT_FORMAT="statsd", RALPH_OTEL_EXPORT_TARGET=laptop.statsd,
     )  # fmt: skip
     own = 'job="ralph-loop",ralph_loop_name="fix-bugs",ralph_runner="r"'
     until(lambda: store.value(f'ralph_loop_iterations_total{{{own},ralph_outcome="success"}}') == 3, 60)
@@ -369,31 +356,30 @@ def test_by_statsd_the_metrics_have_the_same_names_and_values(
 
 def test_prometheus_finds_a_loop_by_itself(home: Path, prometheus: Callable[..., Prometheus]) -> None:
     (home / "targets").mkdir(parents=True)
-    store = prometheus({}, loops=home / "targets")
+    store = prometheus(loops=home / "targets")
     process = begin("fix-bugs", "waits", home)
     try:
         until(lambda: store.value('ralph_loop_iterations_total{ralph_loop_name="fix-bugs"}') == 2, 60)
-        [series] = store.query("ralph_loop_iterations_total")
+        [series] = store.series("ralph_loop_iterations_total")
     finally:
         loop = end(process, "fix-bugs", home)
-    assert (series["metric"]["job"], series["metric"]["instance"]) == ("ralph-loop", loop.run)
+    assert (series["job"], series["instance"]) == ("ralph-loop", loop.run)
 
 
 def test_prometheus_takes_otlp_itself(home: Path, prometheus: Callable[..., Prometheus]) -> None:
-    store = prometheus({})
+    store = prometheus()
     loop = run(
         "fix-bugs", "fine", home,
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{store.url}/api/v1/otlp/v1/metrics",
         OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test",
     )  # fmt: skip
     until(lambda: store.value("ralph_loop_iterations_total") == 3)
-    [series] = store.query("ralph_loop_iterations_total")
-    labels = series["metric"]
-    assert (labels["job"], labels["instance"]) == ("ralph-loop", loop.run)
-    assert labels["deployment_environment_name"] == "test"
+    [series] = store.series("ralph_loop_iterations_total")
+    assert (series["job"], series["instance"]) == ("ralph-loop", loop.run)
+    assert series["deployment_environment_name"] == "test"
 
 
 def test_promtool_takes_the_configuration(tmp_path: Path) -> None:
     path = COLLECTOR.parent / "prometheus" / "prometheus.yaml"
-    done = subprocess.run([program("promtool"), "check", "config", str(path)], capture_output=True, text=True)
+    done = subprocess.run([str(find("promtool")), "check", "config", str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -106,12 +106,10 @@ def started(folder: Path, stack: ExitStack) -> Backends:
             SHIPPED / "collector" / "laptop.yaml",
             SHIPPED / "collector" / "overlays" / "gateway-remote-write.yaml",
             f"yaml:receivers::statsd::aggregation_interval: {INTERVAL}",
-            f"yaml:exporters::prometheus_remote_write::wal::truncate_frequency: {INTERVAL}",
         ],
         {
             "JAEGER_ENDPOINT": jaeger.otlp_grpc,
             "REMOTE_WRITE_URL": written.remote_write,
-            "REMOTE_WRITE_WAL_DIR": str(folder / "collector" / "remote-write"),
         },
     )
     scraping = Prometheus(folder / "scraping", folder / "files" / "prometheus.yaml")
