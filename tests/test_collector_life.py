@@ -291,6 +291,25 @@ def test_an_end_before_everything_is_set_up_leaves_nothing_behind(make_collector
     assert not list((home / "targets").glob("*"))
 
 
+def test_what_the_process_uses_is_shown_under_its_loops_name_also_after_the_end(make_collector: Make) -> None:
+    collector = make_collector(resources=True, collection_interval=0.05, export_format="console")
+
+    def loops() -> list[str]:
+        families = text_string_to_metric_families(collector.export("prometheus"))
+        samples = [sample for family in families for sample in family.samples]
+        return [
+            sample.labels.get("ralph_loop_name", "")
+            for sample in samples
+            if sample.name == "process_memory_usage_bytes" and sample.labels["ralph_process_role"] == "runner"
+        ]
+
+    collector.start()
+    assert loops() == []
+    with collector.loop("fix"):
+        until(lambda: loops() == ["fix"], what="for a sample")
+    assert loops() == ["fix"]
+
+
 def thread_names() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 

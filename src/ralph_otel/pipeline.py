@@ -226,11 +226,12 @@ class Pipeline:
         self._provider = MeterProvider(readers, self.resource, shutdown_on_exit=False)
         return self._provider.get_meter("ralph_otel", __version__, SCHEMA_URL)
 
-    def _common_attributes(self) -> dict[str, str]:
+    def _common_attributes(self) -> dict[str, str] | None:
+        """Those of the loop that runs, else of the last one that ran; None before there is any."""
         from ralph_otel.signals.metrics import common_attributes
 
-        running = [state for state in self._runs() if state.active]
-        return common_attributes(running[-1]) if running else {}
+        states = sorted(self._runs(), key=lambda state: state.active)
+        return common_attributes(states[-1]) if states else None
 
     def _periodic_readers(self) -> list[MetricReader]:
         readers: list[MetricReader] = []

@@ -353,7 +353,7 @@ class Observed:
     """A meter with the sampler's instruments, and what it collects."""
 
     def __init__(self, sampler: ResourceSampler) -> None:
-        self.attributes = {"ralph.loop.name": "fix-bugs", "ralph.runner": "ralphify"}
+        self.attributes: dict[str, str] | None = {"ralph.loop.name": "fix-bugs", "ralph.runner": "ralphify"}
         self._reader = InMemoryMetricReader()
         self.provider = MeterProvider([self._reader], shutdown_on_exit=False)
         observe(self.provider.get_meter("test"), sampler, lambda: self.attributes)
@@ -413,6 +413,11 @@ class TestMetrics:
                 assert isinstance(metric.data, Gauge)
         assert collected["process.memory.usage"].unit == "By"
         assert VALUES.keys() == {row.name for row in RESOURCES}
+
+    def test_nothing_is_shown_before_there_are_attributes(self, sampler: ResourceSampler, observed: Observed) -> None:
+        sampler.last = FULL
+        observed.attributes = None
+        assert observed.values() == {}
 
     def test_every_value_carries_the_attributes_of_the_moment(
         self, sampler: ResourceSampler, observed: Observed

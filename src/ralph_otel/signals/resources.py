@@ -168,6 +168,7 @@ def _sum(values: Sequence[int | None]) -> int | None:
     return sum(known) if known or not values else None
 
 
+Attributes = Callable[[], Mapping[str, AttributeValue] | None]
 Values = Callable[[Sample], list[tuple[Number, str | None]]]
 """The known values of a metric in a sample, each with its role; the machine's have none."""
 
@@ -193,11 +194,12 @@ VALUES: dict[str, Values] = {
 """Where each row of `catalog.RESOURCES` has its values from."""
 
 
-def observe(meter: Meter, sampler: ResourceSampler, attributes: Callable[[], Mapping[str, AttributeValue]]) -> None:
+def observe(meter: Meter, sampler: ResourceSampler, attributes: Attributes) -> None:
     """Create an instrument for each metric, which shows the sampler's last sample.
 
     Args:
-        attributes: gives the attributes that every value carries, asked anew at each collection.
+        attributes: gives the attributes that every value carries, asked anew at each collection; None: there are none
+            yet, and nothing is shown, for a value without them would be a series of its own.
     """
     create = {
         Kind.OBSERVABLE_GAUGE: meter.create_observable_gauge,
@@ -209,12 +211,12 @@ def observe(meter: Meter, sampler: ResourceSampler, attributes: Callable[[], Map
 
 
 def _callback(
-    values: Values, sampler: ResourceSampler, attributes: Callable[[], Mapping[str, AttributeValue]]
+    values: Values, sampler: ResourceSampler, attributes: Attributes
 ) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observations(_: CallbackOptions) -> list[Observation]:
-        if sampler.last is None:
-            return []
         common = attributes()
+        if sampler.last is None or common is None:
+            return []
         return [
             Observation(value, {**common, ROLE.name: role} if role else common) for value, role in values(sampler.last)
         ]
