@@ -113,7 +113,8 @@ def test_an_overlay_replaces_what_is_there(overlay: str, below: str) -> None:
 def statements() -> list[tuple[str, str, bool]]:
     """Of each statement for StatsD: which names it is for, the unit it sets, and whether it turns ms into s."""
     found = []
-    for statement in part("agent.yaml", "processors", "transform/statsd", "metric_statements")[1:]:
+    *_, units = part("agent.yaml", "processors", "transform/statsd", "metric_statements")
+    for statement in units["statements"]:
         action, condition = statement.split(" where ")
         [unit] = re.findall(r'"([^"]+)"', action)
         [name] = re.findall(r'"([^"]+)"', condition)
@@ -133,10 +134,14 @@ def test_a_metric_gets_the_unit_back_that_statsd_does_not_carry(metric: Any, pre
 
 
 def test_statsd_has_the_buckets_of_the_other_roads() -> None:
-    converts = part("agent.yaml", "processors", "transform/statsd", "metric_statements")[0]
-    assert converts.startswith("convert_exponential_histogram_to_histogram(")
-    [bounds] = re.findall(r", \[([^]]*)\]\)", converts)
-    assert [float(bound) / 1000 for bound in bounds.split(",")] == list(DURATION_BUCKETS)
+    groups = part("agent.yaml", "processors", "transform/statsd", "metric_statements")[:2]
+    converted, kept = (
+        [float(bound) / 1000 for bound in re.findall(r", \[([^]]*)\]\)", statement)[0].split(",")]
+        for group in groups
+        for statement in group["statements"]
+    )
+    assert kept == list(DURATION_BUCKETS)
+    assert converted == [0, *kept]
     _, other = part("agent.yaml", "receivers", "statsd", "timer_histogram_mapping")
     percents, values = other["histogram"]["explicit_buckets"]
     assert values["buckets"] == list(DURATION_BUCKETS)
