@@ -39,7 +39,7 @@ integration: $(READY)
 	$(BIN)/python -m pytest -m integration
 
 e2e: $(READY)
-	$(BIN)/python -m pytest -m e2e -rs tests/e2e tests/collector_config
+	$(BIN)/python -m pytest -m e2e -rs
 
 stack: $(READY)
 	@$(BIN)/python -m stack

@@ -25,6 +25,7 @@ from support.hosts import FOREIGN
 
 INTERVAL = "1s"
 """Between scrapes, evaluations of rules, looks for targets, and exports of loops."""
+_QUICK_STATSD = f"yaml:receivers::statsd::aggregation_interval: {INTERVAL}"
 _TEXTFILES = """
 scrape_config_files: [textfiles.yaml]
 """
@@ -105,12 +106,9 @@ def started(folder: Path, stack: ExitStack) -> Backends:
         [
             SHIPPED / "collector" / "laptop.yaml",
             SHIPPED / "collector" / "overlays" / "gateway-remote-write.yaml",
-            f"yaml:receivers::statsd::aggregation_interval: {INTERVAL}",
+            _QUICK_STATSD,
         ],
-        {
-            "JAEGER_ENDPOINT": jaeger.otlp_grpc,
-            "REMOTE_WRITE_URL": written.remote_write,
-        },
+        {"JAEGER_ENDPOINT": jaeger.otlp_grpc, "REMOTE_WRITE_URL": written.remote_write},
     )
     scraping = Prometheus(folder / "scraping", folder / "files" / "prometheus.yaml")
     _configure(folder / "written-files", written, folder / "no-loops", [])

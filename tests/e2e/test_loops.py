@@ -165,20 +165,18 @@ def test_exemplars_lead_to_the_iterations_spans(ran: Ran) -> None:
 
 
 def test_statsd_arrives(backends: Backends, tmp_path: Path) -> None:
-    project = Project(tmp_path / "p", backends)
-    project.run(
-        *RUN[:-1], "--name", "by-statsd", "--", "bash", "-c", SHELL,
-        RALPH_OTEL_EXPORT_FORMAT="statsd", RALPH_OTEL_EXPORT_TARGET=backends.collector.statsd,
-    )  # fmt: skip
-    series = '{ralph_loop_name="by-statsd"}'
-
-    def arrived(expression: str, wanted: float) -> None:
-        until(
-            lambda: [sample.value for sample in backends.prometheus.query(expression)] == [pytest.approx(wanted)],
-            what=f"for {expression} = {wanted}, not {backends.prometheus.query(expression)}",
-        )
-
-    arrived(f"ralph_loop_runs_total{series}", 1)
-    arrived(f"ralph_loop_iterations_total{series}", 3)
-    arrived(f"sum(ralph_loop_cost_USD_total{series})", Spent(3).cost)
-    arrived(f"ralph_loop_iteration_duration_seconds_count{series}", 3)
+    with backends.another_collector("statsd") as collector:  # what came by StatsD has no instance but the Collector's
+        by_statsd = {"RALPH_OTEL_EXPORT_FORMAT": "statsd", "RALPH_OTEL_EXPORT_TARGET": collector.statsd}
+        Project(tmp_path / "p", backends).run(*RUN[:-1], "--name", "by-statsd", "--", "bash", "-c", SHELL, **by_statsd)
+        series = f'{{instance="{collector.metrics}",ralph_loop_name="by-statsd"}}'
+        wanted = {
+            f"ralph_loop_runs_total{series}": 1,
+            f"ralph_loop_iterations_total{series}": 3,
+            f"ralph_loop_iteration_duration_seconds_count{series}": 3,
+            f"sum(ralph_loop_cost_USD_total{series})": pytest.approx(Spent(3).cost),
+        }
+        for expression, value in wanted.items():
+            until(
+                lambda: [each.value for each in backends.prometheus.query(expression)] == [value],  # noqa: B023 — now
+                what=f"for {expression} = {value}",
+            )

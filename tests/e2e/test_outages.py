@@ -52,8 +52,8 @@ def test_nothing_is_lost_or_counted_twice_when_the_collector_is_restarted(
             finished(3)
             collector.start()
             release(4, 5)
-            _, stderr = process.communicate(timeout=60)
-        assert (process.returncode, stderr) == (0, "")
+            process.communicate(timeout=60)
+        assert process.returncode == 0
         until(lambda: iterations(run.id) == _CALLS, what=f"for {_CALLS} iterations, not {iterations(run.id)}")
         tokens = backends.prometheus.query(
             f'sum by (gen_ai_token_type) (ralph_loop_tokens_total{{instance="{run.id}"}})'
