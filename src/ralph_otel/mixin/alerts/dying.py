@@ -1,0 +1,57 @@
+"""A loop that died: its recorder lived to tell, or did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ralph_otel.catalog import STOP_REASON
+from ralph_otel.mixin.alerts.alert import INSTANCE, NAME, Alert, Expressions, Severity, matching
+from ralph_otel.mixin.names import LOOP, PROCESS, RUN, label
+from ralph_otel.mixin.promql import any_of, most, on, over_time, total
+
+
+def alerts(e: Expressions) -> Iterator[Alert]:
+    """Those of this file."""
+    yield _crashed(e)
+    yield _vanished(e)
+
+
+def _crashed(e: Expressions) -> Alert:
+    reason = f"{{{{ $labels.{label(STOP_REASON)} }}}}"
+    ended = e.increase("runs", e.config.gone_window, **matching(STOP_REASON, "=~", "crashed|error"))
+    return Alert(
+        "RalphLoopCrashed",
+        Severity.CRITICAL,
+        f"{total(ended, (*LOOP, label(STOP_REASON)))} > 0",
+        f"{NAME}: it died",
+        f"{{{{ $value | humanize }}}} runs of {NAME} ended as `{reason}` lately. Look at its last events "
+        "(`ralph-otel report`), the runner's output, and whether the machine ran out of memory.",
+        ("gone_window",),
+    )
+
+
+def _vanished(e: Expressions) -> Alert:
+    """Each way by which figures come says otherwise that nobody is there any more.
+
+    Scraped: the target is still listed (whoever ends well takes it back) and does not answer. By OTLP, where there is
+    no target: the series end, and the last that was said is that a run goes on. As a file for node_exporter: the
+    file is no longer rewritten; of several files of one machine, the newest counts.
+    """
+    c, active = e.config, e.names("active_runs")
+    was_running = f"{most(over_time('last', active, c.gone_window), RUN)} > 0"
+    heard = most(over_time("present", active, c.gone_for), RUN)
+    scraped = most(over_time("last", "up", c.gone_window), PROCESS)
+    silent = f"({was_running}\n  unless {heard}\n  unless {on(PROCESS)} {scraped})"
+    unanswered = f"({was_running}\n  and {on(PROCESS)} {most('up', PROCESS)} == 0)"
+    written = most(f'node_textfile_mtime_seconds{{file=~"{c.textfile}"}}', PROCESS)
+    stale = f"({e.running()}\n  and {on(PROCESS)} time() - {written} > {c.gone_for.seconds})"
+    return Alert(
+        "RalphLoopVanished",
+        Severity.CRITICAL,
+        any_of(silent, unanswered, stale),
+        f"{NAME}: nothing is heard of it",
+        f"{NAME} was running and has not been heard of since, though it never said that it stopped (run {INSTANCE}). "
+        "It was killed together with its recorder, or its machine or the way to it is down. Look for its process.",
+        ("gone_for", "gone_window", "textfile"),
+        lasting=c.gone_for,
+    )

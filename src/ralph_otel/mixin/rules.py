@@ -1,0 +1,69 @@
+"""Recording rules and alerts as the files that Prometheus reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from ralph_otel.catalog import LOOP_NAME
+from ralph_otel.mixin import alerts, recording
+from ralph_otel.mixin.alerts import Alert
+from ralph_otel.mixin.config import MixinConfig
+from ralph_otel.mixin.names import label
+from ralph_otel.mixin.recording import INTERVAL
+
+HEADER = "# Made by `ralph-otel mixin`; edit nothing here, but give it other settings (--set).\n"
+
+
+def recording_rules(config: MixinConfig) -> str:
+    """`ralph-recording.yaml`."""
+    written = {
+        group.name: [{"record": rule.record, "expr": rule.expr} for rule in group.rules]
+        for group in recording.groups(config)
+    }
+    return _written(written)
+
+
+def alert_rules(config: MixinConfig) -> str:
+    """`ralph-alerts.yaml`."""
+    return _written({name: [_alert(alert, config) for alert in group] for name, group in alerts.groups(config).items()})
+
+
+def _alert(alert: Alert, config: MixinConfig) -> dict[str, Any]:
+    return {
+        "alert": alert.name,
+        "expr": alert.expr,
+        **({} if alert.lasting == "0s" else {"for": str(alert.lasting)}),
+        "labels": {"severity": alert.severity.value},
+        "annotations": {
+            "summary": alert.summary,
+            "description": alert.description,
+            "runbook_url": f"{config.runbook_url}/{alert.name}.md",
+            "dashboard_url": config.grafana_url + _dashboard(alert),
+        },
+    }
+
+
+def _dashboard(alert: Alert) -> str:
+    """Where an alert's figures are: the loop's own page, or that of what records it."""
+    job = "var-job={{ $labels.job | urlquery }}"
+    if not alert.of_loop:
+        return f"/d/ralph-health?{job}"
+    return f"/d/ralph-loop?{job}&var-loop={{{{ $labels.{label(LOOP_NAME)} | urlquery }}}}"
+
+
+def _written(groups: dict[str, list[dict[str, Any]]]) -> str:
+    content = {"groups": [{"name": name, "interval": INTERVAL, "rules": rules} for name, rules in groups.items()]}
+    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as they are."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
