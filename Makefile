@@ -18,7 +18,7 @@ help:
 	@echo 'make demo    see a loop run, with its metrics'
 	@echo 'make test    style, types, tests'
 	@echo 'make integration  the tests that run real runners, for minutes'
-	@echo 'make docs    the generated pages of docs/'
+	@echo 'make docs    what is generated: pages of docs/, dashboards, rules'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
@@ -38,6 +38,7 @@ integration: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
+	$(BIN)/python -m ralph_otel.mixin .
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -8,7 +8,7 @@ import yaml
 
 from ralph_otel.catalog import LOOP_NAME
 from ralph_otel.mixin import alerts, recording
-from ralph_otel.mixin.alerts import Alert
+from ralph_otel.mixin.alerts import NAME, Alert
 from ralph_otel.mixin.config import MixinConfig
 from ralph_otel.mixin.names import label
 from ralph_otel.mixin.recording import INTERVAL
@@ -37,7 +37,7 @@ def _alert(alert: Alert, config: MixinConfig) -> dict[str, Any]:
         **({} if alert.lasting == "0s" else {"for": str(alert.lasting)}),
         "labels": {"severity": alert.severity.value},
         "annotations": {
-            "summary": alert.summary,
+            "summary": f"{NAME}: {alert.summary}" if alert.of_loop else alert.summary,
             "description": alert.description,
             "runbook_url": f"{config.runbook_url}/{alert.name}.md",
             "dashboard_url": config.grafana_url + _dashboard(alert),

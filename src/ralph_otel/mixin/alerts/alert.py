@@ -32,7 +32,7 @@ class Alert:
         name: its name, and that of its runbook.
         severity: whether somebody should get up for it.
         expr: the expression.
-        summary: what has happened, in a few words, with the loop's name.
+        summary: what has happened, in a few words; of a loop, its name is put before it.
         description: the value, and what to look at.
         settings: which fields of `MixinConfig` it depends on, the first ones first.
         lasting: for how long it must hold, as Prometheus writes durations.

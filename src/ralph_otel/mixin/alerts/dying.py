@@ -23,7 +23,7 @@ def _crashed(e: Expressions) -> Alert:
         "RalphLoopCrashed",
         Severity.CRITICAL,
         f"{total(ended, (*LOOP, label(STOP_REASON)))} > 0",
-        f"{NAME}: it died",
+        "it died",
         f"{{{{ $value | humanize }}}} runs of {NAME} ended as `{reason}` lately. Look at its last events "
         "(`ralph-otel report`), the runner's output, and whether the machine ran out of memory.",
         ("gone_window",),
@@ -49,7 +49,7 @@ def _vanished(e: Expressions) -> Alert:
         "RalphLoopVanished",
         Severity.CRITICAL,
         any_of(silent, unanswered, stale),
-        f"{NAME}: nothing is heard of it",
+        "nothing is heard of it",
         f"{NAME} was running and has not been heard of since, though it never said that it stopped (run {INSTANCE}). "
         "It was killed together with its recorder, or its machine or the way to it is down. Look for its process.",
         ("gone_for", "gone_window", "textfile"),

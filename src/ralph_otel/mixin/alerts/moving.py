@@ -34,7 +34,7 @@ def _stuck(e: Expressions) -> Alert:
         Severity.CRITICAL,
         f"(\n  {age}\n  > {on(LOOP)} group_left () {limit}\n"
         f"  or\n  ({age}\n  unless {on(LOOP)} {usual}) > {c.stuck_without_history.seconds}\n)\n{goes_on}",
-        f"{NAME}: the iteration hangs",
+        "the iteration hangs",
         f"An iteration of {NAME} has been running for {{{{ $value | humanizeDuration }}}}, far longer than usual (run "
         f"{INSTANCE}). Look whether its agent still does anything: tools, tokens, processor.",
         ("stuck_factor", "stuck_floor", "stuck_without_history", "stuck_history", "stuck_quantile"),
@@ -48,7 +48,7 @@ def _no_progress(e: Expressions) -> Alert:
         "RalphNoProgress",
         Severity.WARNING,
         e.while_running(f"{e.latest('no_progress_streak')} >= {c.no_progress_streak}"),
-        f"{NAME}: no progress",
+        "no progress",
         f"{{{{ $value }}}} iterations of {NAME} in a row made no progress (run {INSTANCE}), and each costs money. Look "
         "at what the agent says, and whether the goal can be reached at all.",
         ("no_progress_streak",),
@@ -65,7 +65,7 @@ def _spinning(e: Expressions) -> Alert:
         Severity.WARNING,
         f"{total(e.increase('iterations', '1h'), LOOP)} >= {e.config.spinning_iterations}\n"
         f"and {measured} >= 0\n{changed}\nand {e.lately()}",
-        f"{NAME}: it spins and changes nothing",
+        "it spins and changes nothing",
         f"{NAME} finished {{{{ $value | humanize }}}} iterations in the last hour, and no file, line or commit came of "
         "them. Look whether the agent can write, and whether it starts at all: a refused key ends it at once.",
         ("spinning_iterations",),
@@ -84,7 +84,7 @@ def _failing(e: Expressions) -> Alert:
         "RalphIterationsFailing",
         Severity.CRITICAL,
         f"(\n{any_of(_mostly_failed(e, '5m'), _mostly_failed(e, '1h'), long)}\n)\nand {e.lately()}",
-        f"{NAME}: iterations fail",
+        "iterations fail",
         f"{{{{ $value | humanize }}}} iterations of {NAME} failed or timed out, nearly all there were. Look at the "
         "errors and the agent's exit codes: a spent quota, a refused key, a broken tool.",
         ("failing_iterations", "failing_ratio"),
@@ -107,7 +107,7 @@ def _tests_failing(e: Expressions) -> Alert:
         "RalphTestsFailing",
         Severity.WARNING,
         e.while_running(f"{streak}\nunless {most(rise, RUN)} > 0"),
-        f"{NAME}: the tests keep failing",
+        "the tests keep failing",
         f"{{{{ $value }}}} test runs of {NAME} in a row had failures, and the fraction that passes has not risen in an "
         f"hour (run {INSTANCE}). Look whether it is always the same test, and whether the loop can mend it.",
         ("test_failure_streak",),

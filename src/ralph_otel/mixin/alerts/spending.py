@@ -29,7 +29,7 @@ def _run_over_budget(e: Expressions) -> Alert:
         "RalphRunOverBudget",
         Severity.CRITICAL,
         e.while_running(f"{total(e.names('cost'), RUN)} > {e.config.run_budget}"),
-        f"{NAME}: a run is over its budget",
+        "a run is over its budget",
         f'The run {INSTANCE} of {NAME} has cost {{{{ $value | printf "%.2f" }}}} USD and goes on. Look what it got '
         "for it; stop it if it is not worth more.",
         ("run_budget",),
@@ -41,7 +41,7 @@ def _day_over_budget(e: Expressions) -> Alert:
         "RalphDayOverBudget",
         Severity.WARNING,
         f"{total(e.increase('cost', '24h'), LOOP)} > {e.config.day_budget}",
-        f"{NAME}: over its budget of the day",
+        "over its budget of the day",
         f'All runs of {NAME} together have cost {{{{ $value | printf "%.2f" }}}} USD in 24 hours. Look which models '
         "and which runs it went to.",
         ("day_budget",),
@@ -59,7 +59,7 @@ def _cost_spike(e: Expressions) -> Alert:
         Severity.CRITICAL,
         f"{total(e.increase('cost', '1h'), LOOP)} > {c.hour_limit}\nor\n"
         f"(\n  ({dearest} > {c.spike_floor})\n  > {c.spike_factor} * ({usual})\n)",
-        f"{NAME}: it spends money fast",
+        "it spends money fast",
         f'{NAME} has cost {{{{ $value | printf "%.2f" }}}} USD in the last hour, over the limit or far more than it '
         "usually does. Look at the model, the context's size and the number of iterations.",
         ("hour_limit", "spike_factor", "spike_floor"),
@@ -74,7 +74,7 @@ def _reboot_storm(e: Expressions) -> Alert:
         "RalphRebootStorm",
         Severity.WARNING,
         f"{reboots} >= {c.storm_reboots}\nunless {reboots}\n  < {c.storm_per_iteration} * {iterations}",
-        f"{NAME}: one reboot after the other",
+        "one reboot after the other",
         f"{NAME} threw its context away {{{{ $value | humanize }}}} times in the last hour, about once an iteration or "
         "more, and none of it was planned. Look at the reasons, and how full the context was.",
         ("storm_reboots", "storm_per_iteration"),
@@ -94,7 +94,7 @@ def _context_fills(e: Expressions) -> Alert:
         "RalphContextFillsFast",
         Severity.WARNING,
         f"({filling}\n)\nor\n({full}\nunless {iterations}\n  >= {c.context_iterations} * {count})",
-        f"{NAME}: the context fills too fast",
+        "the context fills too fast",
         f"The context window of {NAME} is about to be full, or is thrown away at {{{{ $value | humanize }}}} % after "
         "an iteration or two. Look at what is read into it: large files, test output, too long a prompt.",
         ("context_high", "context_fills_within", "context_reboots", "context_iterations"),

@@ -43,7 +43,7 @@ def _dropping(e: Expressions) -> Alert:
                 for name in _LOST
             )
         ),
-        "ralph-otel loses events: {{ $labels.lost }}",
+        "ralph-otel loses events",
         "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run {{ $labels.instance }}): "
         "its figures are incomplete. Look whether the disk of the journals is full or not writable.",
         ("bad_lines",),
@@ -74,7 +74,7 @@ def _collector_dropping(e: Expressions) -> Alert:
         "RalphCollectorDropping",
         Severity.WARNING,
         f"(\n{collector_failures(_WINDOW)}\n) > 0",
-        "A Collector loses signals: {{ $labels.lost }}",
+        "a Collector loses signals",
         "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes in the Collector {{ $labels.instance }}. Look at its "
         "log, at the backend it sends to, and at its memory limit.",
         (),
@@ -90,7 +90,7 @@ def _collector_queue(e: Expressions) -> Alert:
         "RalphCollectorQueueFull",
         Severity.WARNING,
         f"{size} / ({capacity} > 0) > {e.config.queue_ratio}",
-        "A Collector's queue fills up",
+        "a Collector's queue fills up",
         "The sending queue of {{ $labels.exporter }} in the Collector {{ $labels.instance }} is "
         "{{ $value | humanizePercentage }} full; when it is full, signals are lost. Look at the backend it sends to.",
         ("queue_ratio",),
