@@ -26,7 +26,7 @@ class TestLoopCrashed:
         scene.fires(self.ALERT, 9)
         scene.fires(self.ALERT, 10, {**FIX_BUGS, "ralph_stop_reason": reason})
         scene.fires(self.ALERT, 60, {**FIX_BUGS, "ralph_stop_reason": reason})
-        scene.fires(self.ALERT, 71)
+        scene.fires(self.ALERT, 76)
         judge(scene)
 
     def test_it_ended_as_it_should(self, judge: Judge) -> None:

@@ -184,9 +184,7 @@ class TestIterationsFailing:
         judge(scene)
 
     def test_a_quick_loop_that_begins_to_fail_after_hours_of_success(self, judge: Judge) -> None:
-        scene = self.outcomes(
-            140, success=[*ramp(1, 2, 120), *flat(239, 20)], timeout=[*flat(0, 120), *ramp(1, 2, 20)]
-        )
+        scene = self.outcomes(140, success=[*ramp(1, 2, 120), *flat(239, 20)], timeout=[*flat(0, 120), *ramp(1, 2, 20)])
         scene.fires(self.ALERT, 119)
         scene.fires(self.ALERT, 127, FIX_BUGS)
         judge(scene)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -45,12 +45,17 @@ def _limit(default: float, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc, "read": _number})
 
 
+def _fraction(default: float, doc: str) -> Any:
+    """A number from 0 to 1."""
+    return field(default=default, metadata={"doc": doc, "read": _part})
+
+
 def _time(default: str, doc: str) -> Any:
     return field(default=Duration(default), metadata={"doc": doc, "read": Duration})
 
 
-def _word(default: str, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc, "read": _line})
+def _word(default: str, doc: str, read: Callable[[str], str] | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "read": read or _line})
 
 
 def _number(text: str) -> float:
@@ -58,6 +63,21 @@ def _number(text: str) -> float:
     if number < 0:
         raise ValueError("a number from 0, such as 3 or 0.8")
     return int(number) if number.is_integer() else number
+
+
+def _part(text: str) -> float:
+    number = _number(text) if text[:1] in "01" else 2
+    if number > 1:
+        raise ValueError("a number from 0 to 1, such as 0.8")
+    return number
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error:
+        raise ValueError("a regular expression, such as .*ralph.*") from None
+    return _line(text)
 
 
 def _line(text: str) -> str:
@@ -79,12 +99,12 @@ class MixinConfig:
     )
     grafana_url: str = _word("http://localhost:3000", "where Grafana is, for the link from an alert to its dashboard")
     textfile: str = _word(
-        ".*ralph.*", "our files among those of node_exporter's textfile collector, as a regular expression"
+        ".*ralph.*", "our files among those of node_exporter's textfile collector, as a regular expression", _pattern
     )
     gap: Duration = _time("1h", "a series that was silent for longer is taken for a new one, which counts from zero")
 
     stuck_factor: float = _limit(3, "an iteration is stuck at so many times what is usual for the loop")
-    stuck_quantile: float = _limit(
+    stuck_quantile: float = _fraction(
         0.95, "usual is this quantile of the last day's iterations, or their mean if that is more"
     )
     stuck_history: float = _limit(5, "iterations in the last day from which something can be called usual")
@@ -95,7 +115,7 @@ class MixinConfig:
     failing_iterations: float = _limit(
         5, "iterations that failed or timed out in 5 minutes, an hour or 6 hours, at least"
     )
-    failing_ratio: float = _limit(0.8, "and the fraction of all iterations that they are, at least")
+    failing_ratio: float = _fraction(0.8, "and the fraction of all iterations that they are, at least")
     test_failure_streak: float = _limit(10, "test runs in a row with a failure, none of them better")
     storm_reboots: float = _limit(5, "unplanned reboots in an hour, at least")
     storm_per_iteration: float = _limit(1, "and so many for each iteration that finished, at least")
@@ -111,7 +131,7 @@ class MixinConfig:
     gone_for: Duration = _time("5m", "a loop has vanished when nothing was heard of it for")
     gone_window: Duration = _time("1h", "how long a crash, or a loop that vanished, is told of")
     bad_lines: float = _limit(10, "unusable journal lines in 15 minutes; a crash may leave one torn line")
-    queue_ratio: float = _limit(0.8, "how full a Collector's sending queue may be")
+    queue_ratio: float = _fraction(0.8, "how full a Collector's sending queue may be")
 
     def with_settings(self, settings: Iterable[str]) -> MixinConfig:
         """These settings, some changed by texts such as `stuck_factor=4` or `gap=6h`.

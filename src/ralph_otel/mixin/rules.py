@@ -6,11 +6,9 @@ from typing import Any
 
 import yaml
 
-from ralph_otel.catalog import LOOP_NAME
 from ralph_otel.mixin import alerts, recording
-from ralph_otel.mixin.alerts import NAME, Alert
+from ralph_otel.mixin.alerts import NAME, About, Alert
 from ralph_otel.mixin.config import MixinConfig
-from ralph_otel.mixin.names import label
 from ralph_otel.mixin.recording import INTERVAL
 
 HEADER = "# Made by `ralph-otel mixin`; edit nothing here, but give it other settings (--set).\n"
@@ -37,20 +35,12 @@ def _alert(alert: Alert, config: MixinConfig) -> dict[str, Any]:
         **({} if alert.lasting == "0s" else {"for": str(alert.lasting)}),
         "labels": {"severity": alert.severity.value},
         "annotations": {
-            "summary": f"{NAME}: {alert.summary}" if alert.of_loop else alert.summary,
+            "summary": f"{NAME}: {alert.summary}" if alert.about is About.LOOP else alert.summary,
             "description": alert.description,
             "runbook_url": f"{config.runbook_url}/{alert.name}.md",
-            "dashboard_url": config.grafana_url + _dashboard(alert),
+            "dashboard_url": config.grafana_url + alert.about.value,
         },
     }
-
-
-def _dashboard(alert: Alert) -> str:
-    """Where an alert's figures are: the loop's own page, or that of what records it."""
-    job = "var-job={{ $labels.job | urlquery }}"
-    if not alert.of_loop:
-        return f"/d/ralph-health?{job}"
-    return f"/d/ralph-loop?{job}&var-loop={{{{ $labels.{label(LOOP_NAME)} | urlquery }}}}"
 
 
 def _written(groups: dict[str, list[dict[str, Any]]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from ralph_otel.catalog import LOOP_NAME, Attribute
 from ralph_otel.mixin.config import MixinConfig
@@ -24,6 +24,17 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+class About(Enum):
+    """What an alert is about. The value: where its figures are shown, with the labels that lead there."""
+
+    LOOP = (
+        "/d/ralph-loop?var-job={{ $labels.job | urlquery }}"
+        f"&var-loop={{{{ $labels.{label(LOOP_NAME)} | urlquery }}}}"
+    )
+    RECORDER = "/d/ralph-health?var-job={{ $labels.job | urlquery }}&var-instance={{ $labels.instance | urlquery }}"
+    COLLECTOR = "/d/ralph-health"
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One alert. The page `docs/runbooks/<name>.md` says what to do about it.
@@ -36,7 +47,7 @@ class Alert:
         description: the value, and what to look at.
         settings: which fields of `MixinConfig` it depends on, the first ones first.
         lasting: for how long it must hold, as Prometheus writes durations.
-        of_loop: whether it is about a loop; else about what records or carries its signals.
+        about: a loop, or what records or carries its signals.
     """
 
     name: str
@@ -46,7 +57,7 @@ class Alert:
     description: str
     settings: tuple[str, ...]
     lasting: str = "0s"
-    of_loop: bool = True
+    about: About = About.LOOP
 
 
 class Expressions:

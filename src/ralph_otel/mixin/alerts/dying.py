@@ -8,6 +8,7 @@ from ralph_otel.catalog import STOP_REASON
 from ralph_otel.mixin.alerts.alert import INSTANCE, NAME, Alert, Expressions, Severity, matching
 from ralph_otel.mixin.names import LOOP, PROCESS, RUN, label
 from ralph_otel.mixin.promql import any_of, most, on, over_time, total
+from ralph_otel.mixin.recording import STEP
 
 
 def alerts(e: Expressions) -> Iterator[Alert]:
@@ -17,15 +18,15 @@ def alerts(e: Expressions) -> Iterator[Alert]:
 
 
 def _crashed(e: Expressions) -> Alert:
-    reason = f"{{{{ $labels.{label(STOP_REASON)} }}}}"
-    ended = e.increase("runs", e.config.gone_window, **matching(STOP_REASON, "=~", "crashed|error"))
+    reason = label(STOP_REASON)
+    ended = e.increase("runs", STEP, **matching(STOP_REASON, "=~", "crashed|error"))
     return Alert(
         "RalphLoopCrashed",
         Severity.CRITICAL,
-        f"{total(ended, (*LOOP, label(STOP_REASON)))} > 0",
+        f"{total(over_time('max', ended, e.config.gone_window), (*LOOP, reason))} > 0",
         "it died",
-        f"{{{{ $value | humanize }}}} runs of {NAME} ended as `{reason}` lately. Look at its last events "
-        "(`ralph-otel report`), the runner's output, and whether the machine ran out of memory.",
+        f"A run of {NAME} ended as `{{{{ $labels.{reason} }}}}`. Look at its last events (`ralph-otel report`), the "
+        "runner's output, and whether the machine ran out of memory.",
         ("gone_window",),
     )
 

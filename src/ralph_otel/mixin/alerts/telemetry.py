@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ralph_otel.mixin.alerts.alert import Alert, Expressions, Severity
+from ralph_otel.mixin.alerts.alert import About, Alert, Expressions, Severity
 from ralph_otel.mixin.names import PROCESS
 from ralph_otel.mixin.promql import any_of, grown, marked, total
 
@@ -47,7 +47,7 @@ def _dropping(e: Expressions) -> Alert:
         "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run {{ $labels.instance }}): "
         "its figures are incomplete. Look whether the disk of the journals is full or not writable.",
         ("bad_lines",),
-        of_loop=False,
+        about=About.RECORDER,
     )
 
 
@@ -79,7 +79,7 @@ def _collector_dropping(e: Expressions) -> Alert:
         "log, at the backend it sends to, and at its memory limit.",
         (),
         lasting="5m",
-        of_loop=False,
+        about=About.COLLECTOR,
     )
 
 
@@ -95,5 +95,5 @@ def _collector_queue(e: Expressions) -> Alert:
         "{{ $value | humanizePercentage }} full; when it is full, signals are lost. Look at the backend it sends to.",
         ("queue_ratio",),
         lasting="5m",
-        of_loop=False,
+        about=About.COLLECTOR,
     )
