@@ -54,7 +54,7 @@ def test_a_runbook_and_an_alert_name_only_settings_that_exist() -> None:
 
 
 def test_every_threshold_is_used_by_an_alert() -> None:
-    elsewhere = {"runbook_url", "grafana_url", "gap"}
+    elsewhere = {"runbook_url", "grafana_url", "interval", "gap"}
     used = {setting for alert in EVERY_ALERT for setting in alert.settings}
     assert {name for name, _, _ in MixinConfig.settings()} - elsewhere == used
 
@@ -62,7 +62,7 @@ def test_every_threshold_is_used_by_an_alert() -> None:
 @pytest.mark.parametrize("setting", [name for name, default, _ in MixinConfig.settings()])
 def test_a_setting_changes_the_rules(setting: str) -> None:
     default = {name: value for name, value, _ in MixinConfig.settings()}[setting]
-    other = {int: "7", float: "0.5"}.get(type(default), "elsewhere" if setting.endswith("url") else "7m")
+    other = {int: "7", float: "0.5"}.get(type(default), "elsewhere" if setting.endswith("url") else "90s")
     config = MixinConfig().with_settings([f"{setting}={other}"])
     assert rule_files(config) != rule_files(MixinConfig())
 

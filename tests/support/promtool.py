@@ -81,12 +81,13 @@ def verdict(promtool: Path, folder: Path, rules: Mapping[str, str], scene: Scene
     for name, text in rules.items():
         (folder / name).write_text(text, encoding="utf-8")
     file = folder / "test.yaml"
-    file.write_text(yaml.safe_dump(_test(list(rules), scene, order), sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.safe_dump(rules_test(list(rules), scene, order), sort_keys=False), encoding="utf-8")
     done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, timeout=100)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def _test(files: list[str], scene: Scene, order: Sequence[str]) -> dict[str, Any]:
+def rules_test(files: list[str], scene: Scene, order: Sequence[str]) -> dict[str, Any]:
+    """What `promtool test rules` reads: the rules' files, the scene's series, and what is expected of them."""
     return {
         "rule_files": files,
         "evaluation_interval": "1m",

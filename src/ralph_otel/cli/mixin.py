@@ -37,7 +37,8 @@ def command(output: Path, prefix: str | None, settings: tuple[str, ...]) -> None
     except SettingError as error:
         raise click.UsageError(str(error)) from None
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing; pip install 'ralph-otel[mixin]' brings it") from None
+        missing = str(error.name).partition(".")[0]
+        raise click.ClickException(f"{missing} is missing; pip install 'ralph-otel[mixin]' brings it") from None
     for folder, files in folders.items():
         (output / folder).mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -50,8 +50,8 @@ def _fraction(default: float, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc, "read": _part})
 
 
-def _time(default: str, doc: str) -> Any:
-    return field(default=Duration(default), metadata={"doc": doc, "read": Duration})
+def _time(default: str, doc: str, read: Callable[[str], Duration] = Duration) -> Any:
+    return field(default=Duration(default), metadata={"doc": doc, "read": read})
 
 
 def _word(default: str, doc: str, read: Callable[[str], str] | None = None) -> Any:
@@ -80,6 +80,13 @@ def _pattern(text: str) -> str:
     return _line(text)
 
 
+def _short(text: str) -> Duration:
+    """Prometheus looks back 5 minutes for what a rule recorded; one evaluation may be late or missed."""
+    if (duration := Duration(text)).seconds > 120:
+        raise ValueError("a duration of at most 2m")
+    return duration
+
+
 def _line(text: str) -> str:
     if not text.isprintable() or '"' in text or "\\" in text:
         raise ValueError("printable characters without quotes and backslashes")
@@ -101,6 +108,7 @@ class MixinConfig:
     textfile: str = _word(
         ".*ralph.*", "our files among those of node_exporter's textfile collector, as a regular expression", _pattern
     )
+    interval: Duration = _time("1m", "between two evaluations of the rules", _short)
     gap: Duration = _time("1h", "a series that was silent for longer is taken for a new one, which counts from zero")
 
     stuck_factor: float = _limit(3, "an iteration is stuck at so many times what is usual for the loop")

@@ -11,8 +11,6 @@ from ralph_otel.mixin.config import MixinConfig
 from ralph_otel.mixin.names import LOOP, RUN, Names, label
 from ralph_otel.mixin.promql import grown, most, total
 
-INTERVAL = "1m"
-"""Between two evaluations of a rule."""
 STEP = "5m"
 """The window from which the longer ones are put together."""
 WINDOWS = (STEP, "1h", "24h")
@@ -101,9 +99,11 @@ def _in_day(names: Names) -> Iterator[Recorded]:
 def in_steps(names: Names, name: str, window: str, of: str = "") -> str:
     """How much a metric has grown in a longer window: the sum of the 5 minutes that follow each other in it.
 
-    That is far cheaper than to look at every sample, and up to 5 minutes late.
+    That is far cheaper than to look at every sample, and up to 5 minutes late. In a loop's first 5 minutes there is
+    no such sum; they are all there is.
     """
-    return f"sum_over_time({names.recorded(name, f'increase{STEP}')}{of}[{window}:{STEP}])"
+    step = names.recorded(name, f"increase{STEP}") + of
+    return f"(sum_over_time({step}[{window}:{STEP}]) or {step})"
 
 
 def _dearest_run(names: Names, gap: str) -> Recorded:

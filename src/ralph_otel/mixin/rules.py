@@ -9,7 +9,6 @@ import yaml
 from ralph_otel.mixin import alerts, recording
 from ralph_otel.mixin.alerts import NAME, About, Alert
 from ralph_otel.mixin.config import MixinConfig
-from ralph_otel.mixin.recording import INTERVAL
 
 HEADER = "# Made by `ralph-otel mixin`; edit nothing here, but give it other settings (--set).\n"
 
@@ -20,12 +19,13 @@ def recording_rules(config: MixinConfig) -> str:
         group.name: [{"record": rule.record, "expr": rule.expr} for rule in group.rules]
         for group in recording.groups(config)
     }
-    return _written(written)
+    return _written(written, config)
 
 
 def alert_rules(config: MixinConfig) -> str:
     """`ralph-alerts.yaml`."""
-    return _written({name: [_alert(alert, config) for alert in group] for name, group in alerts.groups(config).items()})
+    written = {name: [_alert(alert, config) for alert in group] for name, group in alerts.groups(config).items()}
+    return _written(written, config)
 
 
 def _alert(alert: Alert, config: MixinConfig) -> dict[str, Any]:
@@ -43,8 +43,9 @@ def _alert(alert: Alert, config: MixinConfig) -> dict[str, Any]:
     }
 
 
-def _written(groups: dict[str, list[dict[str, Any]]]) -> str:
-    content = {"groups": [{"name": name, "interval": INTERVAL, "rules": rules} for name, rules in groups.items()]}
+def _written(groups: dict[str, list[dict[str, Any]]], config: MixinConfig) -> str:
+    interval = str(config.interval)
+    content = {"groups": [{"name": name, "interval": interval, "rules": rules} for name, rules in groups.items()]}
     return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
 
 
