@@ -14,6 +14,13 @@ from support import promtool as support
 Judge = Callable[..., None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a program of Prometheus belong to `make integration`."""
+    for item in items:
+        if {"promtool", "prometheus"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.integration)
+
+
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """The program; without it the test is skipped."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from incidents import Incident
 
 from support.promtool import Values, flat, ramp, silence
@@ -50,7 +49,6 @@ class TestDayOverBudget:
         scene.fires(self.ALERT, 4 * 60 + 10, FIX_BUGS)
         judge(scene)
 
-    @pytest.mark.integration
     def test_as_much_in_two_days(self, judge: Judge) -> None:
         scene = Incident()
         scene.run("cost", ramp(1, 0.13, 26 * 60), **MODEL)  # 187 USD a day

@@ -29,7 +29,7 @@ def counted(scene: Scene, minute: float, window: str, value: float | None) -> No
     scene.expect(minute, name, [] if value is None else [(labels, value)])
 
 
-@pytest.mark.parametrize("window", ["5m", "1h", pytest.param("24h", marks=pytest.mark.integration)])
+@pytest.mark.parametrize("window", ["5m", "1h", "24h"])
 def test_a_run_of_one_sample_counts_fully_and_once(judge: Judge, window: str) -> None:
     scene = Scene()
     iterations(scene, "short", [None, 7, *silence(1500)])

@@ -20,8 +20,6 @@ from support.dashboards import PanelQuery, queries
 from support.ports import free_port
 from support.waiting import until
 
-pytestmark = pytest.mark.integration
-
 QUERIES = [query for text in dashboard_files(MixinConfig()).values() for query in queries(text)]
 
 

@@ -20,11 +20,12 @@ Labels = Mapping[str, str]
 
 
 def find(program: str) -> Path | None:
-    """A program of Prometheus: on PATH, or the newest that `make stack` and `make e2e` have built."""
-    on_path = shutil.which(program)
+    """A program of Prometheus: the one that `RALPH_STACK_<NAME>` names, the newest that was built here, or one on PATH."""
+    named = os.environ.get(f"RALPH_STACK_{program.upper()}")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ralph-otel" / "stack"
     built = sorted(cache.glob(f"prometheus-*/{program}"), key=lambda path: path.stat().st_mtime)
-    return built[-1] if built else Path(on_path) if on_path else None
+    found = named or (built[-1] if built else shutil.which(program))
+    return Path(found) if found else None
 
 
 def flat(value: float, minutes: int) -> list[float | None]:
