@@ -7,12 +7,11 @@ from collections.abc import Callable
 import pytest
 from incidents import Incident
 
-from support.promtool import Values, flat, silence
+from support.promtool import Values, flat, ramp, silence
 
 Judge = Callable[..., None]
 FIX_BUGS = {"ralph_loop_name": "fix-bugs"}
 R1 = {**FIX_BUGS, "instance": "r1"}
-NODE = {"job": "node", "instance": "machine:9100"}
 
 
 class TestLoopCrashed:
@@ -107,36 +106,52 @@ class TestLoopVanished:
         scene.fires(self.ALERT, 40)
         judge(scene)
 
-    def written(self, active: Values, mtimes: dict[str, Values]) -> Incident:
+    def test_a_file_of_a_run_that_was_killed_in_an_iteration(self, judge: Judge) -> None:
         scene = Incident()
-        scene.add(scene.names("active_runs"), {**NODE, **FIX_BUGS, "ralph_runner": "ralphify"}, active)
-        scene.add("up", NODE, flat(1, len(active)))
-        for file, values in mtimes.items():
-            scene.add("node_textfile_mtime_seconds", {**NODE, "file": file}, values)
-        return scene
-
-    def test_a_file_that_is_no_longer_rewritten(self, judge: Judge) -> None:
-        scene = self.written(
-            flat(1, 60),
-            {
-                "/text/ralph.prom": [60 * min(minute, 20) for minute in range(60)],
-                "/text/backup.prom": [60 * minute for minute in range(60)],
-            },
-        )
-        scene.fires(self.ALERT, 29)
-        scene.fires(self.ALERT, 32, {**FIX_BUGS, "instance": NODE["instance"]})
+        scene.run("active_runs", flat(1, 60))
+        scene.run("active_iterations", flat(1, 60))
+        scene.run("iteration_age", [*ramp(0, 60, 20), *flat(1140, 40)])  # node_exporter shows it for ever
+        scene.fires(self.ALERT, 24)
+        scene.fires(self.ALERT, 32, R1)
+        scene.fires(self.ALERT, 59, R1)
         judge(scene)
 
-    def test_a_file_of_a_loop_that_ended_and_one_beside_that_is_written(self, judge: Judge) -> None:
-        scene = self.written(
-            flat(1, 60),
-            {
-                "/text/ralph-old.prom": flat(60, 60),
-                "/text/ralph-new.prom": [60 * minute for minute in range(60)],
-            },
-        )
-        scene.fires(self.ALERT, 50)
+    def test_a_file_of_a_run_that_was_killed_between_two_iterations(self, judge: Judge) -> None:
+        scene = Incident()
+        scene.run("active_runs", flat(1, 60))
+        scene.run("active_iterations", flat(0, 60))
+        self.machine(scene, [*noise(20), *flat(0.3, 40)])
+        scene.fires(self.ALERT, 24)
+        scene.fires(self.ALERT, 32, R1)
         judge(scene)
-        scene = self.written(flat(0, 60), {"/text/ralph.prom": flat(60, 60)})
-        scene.fires(self.ALERT, 50)
+
+    def test_a_file_of_a_run_that_ended_and_of_one_that_waits(self, judge: Judge) -> None:
+        scene = Incident()
+        scene.run("active_runs", flat(0, 60))
+        scene.run("active_iterations", flat(0, 60))
+        self.machine(scene, flat(0.3, 60))
+        scene.run("active_runs", flat(1, 60), "r2")
+        scene.run("active_iterations", flat(0, 60), "r2")
+        self.machine(scene, noise(60), "r2")
+        for minute in (20, 40, 59):
+            scene.fires(self.ALERT, minute)
         judge(scene)
+
+    def test_a_collector_shows_the_last_age_of_an_iteration_that_has_finished(self, judge: Judge) -> None:
+        scene = Incident()
+        scene.run("active_runs", flat(1, 60))
+        scene.run("active_iterations", [*flat(1, 20), *flat(0, 40)])
+        scene.run("iteration_age", [*ramp(0, 60, 20), *flat(1140, 12), *silence(28)])
+        for minute in (25, 30, 40):
+            scene.fires(self.ALERT, minute)
+        judge(scene)
+
+    def machine(self, scene: Incident, cpu: Values, run: str = "r1") -> None:
+        """The machine's figures as a run tells them: nothing there ever stands still."""
+        scene.run("system.cpu.utilization", cpu, run)
+        scene.run("system.memory.utilization", [value and value / 2 for value in cpu], run)
+
+
+def noise(minutes: int) -> list[float | None]:
+    """A value that never stands still."""
+    return [0.3 + (minute * 7 % 11) / 100 for minute in range(minutes)]

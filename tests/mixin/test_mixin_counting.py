@@ -113,6 +113,6 @@ def test_what_is_usual_is_a_quantile_or_the_mean_if_that_is_more(judge: Judge) -
 
 def test_nothing_is_usual_after_too_few_iterations(judge: Judge) -> None:
     scene = Incident()
-    scene.durations(90, [*ramp(1, 1, 4), *flat(4, 20)])
+    scene.durations(90, [*ramp(1, 1, 2), *flat(2, 20)])
     scene.expect(20, USUAL, [])
     judge(scene)

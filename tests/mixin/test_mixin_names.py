@@ -22,7 +22,6 @@ FOREIGN = {
     "up": {"job", "instance"},
     "scrape_duration_seconds": {"job", "instance"},
     "scrape_samples_scraped": {"job", "instance"},
-    "node_textfile_mtime_seconds": {"job", "instance", "file"},
     "otelcol_exporter_queue_size": {"job", "instance", "exporter", "data_type"},
     "otelcol_exporter_queue_capacity": {"job", "instance", "exporter", "data_type"},
     "prometheus_rule_group_last_duration_seconds": {"rule_group"},

@@ -20,7 +20,7 @@ Labels = Mapping[str, str]
 
 
 def find(program: str) -> Path | None:
-    """A program of Prometheus: the one that `RALPH_STACK_<NAME>` names, the newest that was built here, or one on PATH."""
+    """A program of Prometheus: the one that `RALPH_STACK_<NAME>` names, the newest built here, or one on PATH."""
     named = os.environ.get(f"RALPH_STACK_{program.upper()}")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ralph-otel" / "stack"
     built = sorted(cache.glob(f"prometheus-*/{program}"), key=lambda path: path.stat().st_mtime)

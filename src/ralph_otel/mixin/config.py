@@ -54,8 +54,8 @@ def _time(default: str, doc: str, read: Callable[[str], Duration] = Duration) ->
     return field(default=Duration(default), metadata={"doc": doc, "read": read})
 
 
-def _word(default: str, doc: str, read: Callable[[str], str] | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "read": read or _line})
+def _word(default: str, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc, "read": _line})
 
 
 def _number(text: str) -> float:
@@ -70,14 +70,6 @@ def _part(text: str) -> float:
     if number > 1:
         raise ValueError("a number from 0 to 1, such as 0.8")
     return number
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error:
-        raise ValueError("a regular expression, such as .*ralph.*") from None
-    return _line(text)
 
 
 def _short(text: str) -> Duration:
@@ -105,9 +97,6 @@ class MixinConfig:
         "where the runbooks are; `/<alert>.md` is added",
     )
     grafana_url: str = _word("http://localhost:3000", "where Grafana is, for the link from an alert to its dashboard")
-    textfile: str = _word(
-        ".*ralph.*", "our files among those of node_exporter's textfile collector, as a regular expression", _pattern
-    )
     interval: Duration = _time("1m", "between two evaluations of the rules", _short)
     gap: Duration = _time("1h", "a series that was silent for longer is taken for a new one, which counts from zero")
 
@@ -115,7 +104,7 @@ class MixinConfig:
     stuck_quantile: float = _fraction(
         0.95, "usual is this quantile of the last day's iterations, or their mean if that is more"
     )
-    stuck_history: float = _limit(5, "iterations in the last day from which something can be called usual")
+    stuck_history: float = _limit(3, "iterations in the last day from which something can be called usual")
     stuck_floor: Duration = _time("10m", "an iteration is never called stuck before")
     stuck_without_history: Duration = _time("1h", "an iteration is stuck after, where nothing is usual yet")
     no_progress_streak: float = _limit(5, "iterations in a row without progress")
@@ -132,6 +121,7 @@ class MixinConfig:
     hour_limit: float = _limit(25, "US dollars that a loop may cost in an hour, all runs together")
     spike_factor: float = _limit(3, "a run's last hour costs so many times the loop's dearest hour of the day before")
     spike_floor: float = _limit(5, "US dollars an hour below which nothing is a spike")
+    spike_history: Duration = _time("2h", "and that only where the day before had costs recorded for so long")
     context_high: float = _limit(80, "percent of the context window from which it is called full")
     context_fills_within: Duration = _time("15m", "and it will be at 100 % within")
     context_reboots: float = _limit(3, "reboots in an hour with such a context, on average, at least")

@@ -35,8 +35,8 @@ def _vanished(e: Expressions) -> Alert:
     """Each way by which figures come says otherwise that nobody is there any more.
 
     Scraped: the target is still listed (whoever ends well takes it back) and does not answer. By OTLP, where there is
-    no target: the series end, and the last that was said is that a run goes on. As a file for node_exporter: the
-    file is no longer rewritten; of several files of one machine, the newest counts.
+    no target: the series end, and the last that was said is that a run goes on. As a file for node_exporter, which
+    shows it for ever, or by a Collector, which shows it for some minutes: what cannot stand still does.
     """
     c, active = e.config, e.names("active_runs")
     was_running = f"{most(over_time('last', active, c.gone_window), RUN)} > 0"
@@ -44,15 +44,23 @@ def _vanished(e: Expressions) -> Alert:
     scraped = most(over_time("last", "up", c.gone_window), PROCESS)
     silent = f"({was_running}\n  unless {heard}\n  unless {on(PROCESS)} {scraped})"
     unanswered = f"({was_running}\n  and {on(PROCESS)} {most('up', PROCESS)} == 0)"
-    written = most(f'node_textfile_mtime_seconds{{file=~"{c.textfile}"}}', PROCESS)
-    stale = f"({e.running()}\n  and {on(PROCESS)} time() - {written} > {c.gone_for.seconds})"
+    iterating = f"{_still(e, 'iteration_age')} and {most(e.names('active_iterations'), PROCESS)} > 0"
+    machine = f"{_still(e, 'system.cpu.utilization')} and {_still(e, 'system.memory.utilization')}"
+    frozen = f"({e.running()}\n  and {on(PROCESS)} (\n    {iterating}\n    or\n    {machine}\n  ))"
     return Alert(
         "RalphLoopVanished",
         Severity.CRITICAL,
-        any_of(silent, unanswered, stale),
+        any_of(silent, unanswered, frozen),
         "nothing is heard of it",
         f"{NAME} was running and has not been heard of since, though it never said that it stopped (run {INSTANCE}). "
         "It was killed together with its recorder, or its machine or the way to it is down. Look for its process.",
-        ("gone_for", "gone_window", "textfile"),
+        ("gone_for", "gone_window"),
         lasting=c.gone_for,
     )
+
+
+def _still(e: Expressions, name: str) -> str:
+    """Processes of which a value that always moves has stood still, in several samples."""
+    recent = f"{e.names(name)}[{e.config.gone_for}]"
+    changes, samples = most(f"changes({recent})", PROCESS), most(f"count_over_time({recent})", PROCESS)
+    return f"({changes} == 0 and {samples} > 2)"

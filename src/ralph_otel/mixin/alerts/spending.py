@@ -11,8 +11,6 @@ from ralph_otel.mixin.promql import total
 
 _PLANNED = "iteration_limit|duration_limit|manual"
 """Reasons of reboots that were wanted."""
-_HISTORY = 120
-"""Minutes with a recorded value from which there is something to compare a spike with."""
 
 
 def alerts(e: Expressions) -> Iterator[Alert]:
@@ -53,7 +51,8 @@ def _cost_spike(e: Expressions) -> Alert:
     c = e.config
     dearest = e.names.recorded("cost", "max_run_increase1h")
     before = f"{dearest}[24h] offset 1h"
-    usual = f"max_over_time({before})\n    and count_over_time({before}) >= {_HISTORY}"
+    recorded = c.spike_history.seconds // c.interval.seconds
+    usual = f"max_over_time({before})\n    and count_over_time({before}) >= {recorded}"
     return Alert(
         "RalphCostSpike",
         Severity.CRITICAL,
@@ -62,7 +61,7 @@ def _cost_spike(e: Expressions) -> Alert:
         "it spends money fast",
         f'{NAME} has cost {{{{ $value | printf "%.2f" }}}} USD in the last hour, over the limit or far more than it '
         "usually does. Look at the model, the context's size and the number of iterations.",
-        ("hour_limit", "spike_factor", "spike_floor"),
+        ("hour_limit", "spike_factor", "spike_floor", "spike_history"),
     )
 
 
