@@ -133,13 +133,14 @@ class TestLoopSpinning:
         scene.fires(self.ALERT, 25, FIX_BUGS)
         judge(scene)
 
-    def test_many_short_runs_that_edit_nothing(self, judge: Judge) -> None:
+    @pytest.mark.parametrize("active", [1, 0])  # 0: only their ends were sent
+    def test_many_short_runs_that_edit_nothing(self, judge: Judge, active: float) -> None:
         scene = Incident()
         for run in range(20):
-            for name in ("active_runs", "iterations", "progress_score"):
-                labels = {"ralph_outcome": "success"} if name == "iterations" else {}
-                value = 0 if name == "progress_score" else 1
-                scene.run(name, [*silence(run * 2), value, *silence(1)], f"r{run}", **labels)
+            at = silence(run * 2)
+            scene.run("active_runs", [*at, active, *silence(1)], f"r{run}")
+            scene.run("iterations", [*at, 1, *silence(1)], f"r{run}", ralph_outcome="success")
+            scene.run("progress_score", [*at, 0, *silence(1)], f"r{run}")
         scene.fires(self.ALERT, 35, FIX_BUGS)
         judge(scene)
 
@@ -193,6 +194,15 @@ class TestIterationsFailing:
         scene = self.outcomes(360, timeout=[(minute // 50) for minute in range(360)])
         scene.fires(self.ALERT, 240)
         scene.fires(self.ALERT, 300, FIX_BUGS)
+        judge(scene)
+
+    def test_many_short_runs_that_fail_at_once(self, judge: Judge) -> None:
+        scene = Incident()
+        for run in range(20):
+            scene.run("active_runs", [*silence(run), 0, *silence(1)], f"r{run}")
+            scene.run("iterations", [*silence(run), 1, *silence(1)], f"r{run}", ralph_outcome="failure")
+        scene.fires(self.ALERT, 3)
+        scene.fires(self.ALERT, 15, FIX_BUGS)
         judge(scene)
 
     def test_half_of_them_fail(self, judge: Judge) -> None:

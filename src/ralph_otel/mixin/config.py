@@ -11,7 +11,7 @@ from ralph_otel.catalog import DEFAULT_PREFIX
 
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
-_DURATION = re.compile(r"([1-9][0-9]*)([smhdw])")
+_DURATION = re.compile(r"([1-9][0-9]{0,6})([smhdw])")
 
 
 class SettingError(ValueError):
@@ -59,7 +59,7 @@ def _word(default: str, doc: str) -> Any:
 
 
 def _number(text: str) -> float:
-    number = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else -1.0
+    number = float(text) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", text) else -1.0
     if number < 0:
         raise ValueError("a number from 0, such as 3 or 0.8")
     return int(number) if number.is_integer() else number

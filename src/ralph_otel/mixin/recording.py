@@ -124,8 +124,3 @@ def _usual(names: Names, config: MixinConfig) -> Iterator[Recorded]:
         names.recorded("iteration_duration", "usual24h"),
         f"(\n  {quantile} > {mean}\n  or\n  {mean}\n)\nand {count} >= {config.stuck_history}",
     )
-
-
-def all_names(config: MixinConfig) -> set[str]:
-    """What the rules record."""
-    return {rule.record for group in groups(config) for rule in group.rules}

@@ -8,8 +8,8 @@ from enum import Enum, StrEnum
 from ralph_otel.catalog import LOOP_NAME, Attribute
 from ralph_otel.mixin.config import MixinConfig
 from ralph_otel.mixin.names import LOOP, RUN, Names, label
-from ralph_otel.mixin.promql import most, over_time
-from ralph_otel.mixin.recording import WINDOWS, in_steps
+from ralph_otel.mixin.promql import most, over_time, total
+from ralph_otel.mixin.recording import STEP, WINDOWS, in_steps
 
 NAME = f"{{{{ $labels.{label(LOOP_NAME)} }}}}"
 """The loop's name, in an annotation."""
@@ -92,8 +92,9 @@ class Expressions:
         return in_steps(self.names, name, window, _braces(of))
 
     def lately(self) -> str:
-        """Loops that ran in the last minutes: one of short runs goes on although at a given moment none may run."""
-        return f"{most(over_time('max', self.names('active_runs'), '10m'), LOOP)} > 0"
+        """Loops that run, or did in the last minutes: of many short runs, none may be seen while it runs."""
+        seen = f"{most(over_time('max', self.names('active_runs'), STEP), LOOP)} > 0"
+        return f"({seen}\n  or {total(self.increase('iterations', STEP), LOOP)} > 0)"
 
 
 def matching(attribute: Attribute, operator: str, values: str) -> dict[str, str]:
