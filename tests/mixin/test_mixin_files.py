@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +118,18 @@ class TestDashboard:
 
 
 def test_a_loops_name_in_a_table_leads_to_its_own_page() -> None:
-    table = next(panel for panel in panels(DASHBOARDS["ralph-overview.json"]) if panel["title"] == "Loops")
-    assert _links(table) == [
-        "/d/ralph-loop?${__url_time_range}&${datasource:queryparam}&${job:queryparam}"
-        "&var-loop=${__value.raw:percentencode}"
-    ]
-    assert {each["name"] for each in DASHBOARDS["ralph-loop.json"]["templating"]["list"]} >= {
-        "datasource",
-        "job",
-        "loop",
-    }
+    tables = [panel for each in DASHBOARDS.values() for panel in panels(each) if _links(panel)]
+    assert len(tables) >= 8
+    for table in tables:
+        assert _links(table) == [
+            "/d/ralph-loop?${__url_time_range}&${datasource:queryparam}"
+            "&var-job=${__data.fields.job:percentencode}&var-loop=${__value.raw:percentencode}"
+        ]
+        columns = next(each["options"] for each in table["transformations"] if each["id"] == "organize")
+        assert {"loop", "job"} <= set(columns["renameByName"].values())
+    variables = {each["name"]: each for each in DASHBOARDS["ralph-loop.json"]["templating"]["list"]}
+    assert not variables["job"]["multi"]
+    assert not variables["loop"]["multi"]
 
 
 def _links(panel: dict[str, Any]) -> list[str]:
@@ -140,3 +143,20 @@ def test_durations_have_exemplars_and_a_loop_its_traces() -> None:
     assert any(target.get("exemplar") for target in targets if "iteration_duration" in target.get("expr", ""))
     search = next(target for target in targets if target.get("queryType") == "search")
     assert search["tags"] == 'ralph.loop.name="$loop"'
+
+
+def test_nothing_but_its_command_imports_the_mixin() -> None:
+    source = ROOT / "src" / "ralph_otel"
+    importing = [
+        path.relative_to(source).as_posix()
+        for path in source.rglob("*.py")
+        if "ralph_otel.mixin" in path.read_text(encoding="utf-8")
+    ]
+    assert [path for path in importing if not path.startswith("mixin/")] == ["cli/mixin.py"]
+
+
+def test_its_libraries_are_imported_only_when_it_writes() -> None:
+    libraries = "{'yaml', 'grafana_foundation_sdk'} & {*sys.modules}"
+    code = f"import sys, ralph_otel.cli.mixin, ralph_otel.mixin; print(sorted({libraries}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -190,8 +190,8 @@ def _column(query: Query, panel: Panel) -> list[models.DynamicConfigValue]:
 
 
 def _to_detail() -> dict[str, str]:
-    """From a loop's name to its page, at the same time and with the same data source."""
-    chosen = "${__url_time_range}&${datasource:queryparam}&${job:queryparam}"
+    """From a loop's name to its page, at the same time and with the same data source; its row has a column `job`."""
+    chosen = "${__url_time_range}&${datasource:queryparam}&var-job=${__data.fields.job:percentencode}"
     return {"title": "This loop in detail", "url": f"/d/ralph-loop?{chosen}&var-loop=${{__value.raw:percentencode}}"}
 
 

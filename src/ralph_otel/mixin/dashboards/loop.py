@@ -35,7 +35,7 @@ from ralph_otel.mixin.dashboards.model import (
     streak_steps,
     worse_from,
 )
-from ralph_otel.mixin.dashboards.queries import INTERVAL, LOOP_LABEL, ONE_LOOP, Queries, or_zero
+from ralph_otel.mixin.dashboards.queries import INTERVAL, ITS_RUNS, LOOP_LABEL, ONE_LOOP, Queries, or_zero
 from ralph_otel.mixin.names import label
 
 UID = "ralph-loop"
@@ -44,16 +44,16 @@ _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 def dashboard(config: MixinConfig) -> Dashboard:
     """The dashboard."""
-    q = Queries(config, ONE_LOOP)
+    q = Queries(config, ITS_RUNS)
     running = q.names("active_runs")
     return Dashboard(
         UID,
         LINKS[UID],
         "Whether a loop moves, what it costs, and what comes of it; of all its runs, or of some.",
         (
-            Variable("job", "job", f"label_values({running}, job)"),
-            Variable("loop", "loop", f'label_values({running}{{job=~"$job"}}, {LOOP_LABEL})', several=False),
-            Variable("instance", "run", f'label_values({running}{{job=~"$job", {LOOP_LABEL}="$loop"}}, instance)'),
+            Variable("job", "job", f"label_values({running}, job)", several=False),
+            Variable("loop", "loop", f'label_values({running}{{job="$job"}}, {LOOP_LABEL})', several=False),
+            Variable("instance", "run", f"label_values({running}{{{ONE_LOOP}}}, instance)"),
         ),
         (
             Row("Now", _now(q)),
@@ -129,7 +129,7 @@ def _is(attribute: Attribute, value: str) -> str:
 
 def _moving(q: Queries) -> tuple[Panel, ...]:
     c = q.config
-    usual = f'{q.names.recorded("iteration_duration", "usual24h")}{{job=~"$job", {LOOP_LABEL}="$loop"}}'
+    usual = Queries(c, ONE_LOOP).recorded("iteration_duration", "usual24h")
     return (
         lines(
             "Age of the running iteration",
@@ -293,7 +293,7 @@ def _agents(q: Queries) -> tuple[Panel, ...]:
 
 def _alerts(q: Queries) -> str:
     """Those of the loop, too, which have no instance."""
-    return Queries(q.config, f'job=~"$job", {LOOP_LABEL}="$loop"').alerts()
+    return Queries(q.config, ONE_LOOP).alerts()
 
 
 def _resources(q: Queries) -> tuple[Panel, ...]:
@@ -326,8 +326,7 @@ def _resources(q: Queries) -> tuple[Panel, ...]:
 def _traces() -> Panel:
     return Panel(
         "Traces of this loop",
-        "The newest traces with this loop's name. They need a data source of Jaeger, and one job chosen at the top, "
-        "for that is the service that is asked for.",
+        "The newest traces with this loop's name, from a data source of Jaeger.",
         Kind.TRACES,
         (Query(f'{LOOP_NAME.name}="$loop"'),),
         width=24,

@@ -117,7 +117,7 @@ def _table(q: Queries) -> Panel:
 
 
 def _alerts(q: Queries) -> Panel:
-    by = f"by (alertname, severity, {LOOP_LABEL}, instance)"
+    by = f"by (alertname, severity, {LOOP_LABEL}, instance, job)"
     return Panel(
         "Alerts",
         "What fires now; docs/runbooks has a page for each.",
@@ -125,7 +125,13 @@ def _alerts(q: Queries) -> Panel:
         (Query(f"count {by} ({q.alerts()})", "firing"),),
         width=24,
         height=6,
-        labels=(("alertname", "alert"), ("severity", "severity"), (LOOP_LABEL, "loop"), ("instance", "run")),
+        labels=(
+            ("alertname", "alert"),
+            ("severity", "severity"),
+            (LOOP_LABEL, "loop"),
+            ("instance", "run"),
+            ("job", "job"),
+        ),
         detail=True,
     )
 

@@ -16,7 +16,8 @@ ROWS = f"by (job, {LOOP_LABEL}, {RUNNER_LABEL})"
 """A row of a table: a loop."""
 LOOP_COLUMNS = ((LOOP_LABEL, "loop"), (RUNNER_LABEL, "runner"), ("job", "job"))
 ALL_LOOPS = f'job=~"$job", {LOOP_LABEL}=~"$loop"'
-ONE_LOOP = f'job=~"$job", {LOOP_LABEL}="$loop", instance=~"$instance"'
+ONE_LOOP = f'job="$job", {LOOP_LABEL}="$loop"'
+ITS_RUNS = f'{ONE_LOOP}, instance=~"$instance"'
 PROCESSES = 'job=~"$job", instance=~"$instance"'
 INTERVAL = "$__interval"
 RANGE = "$__range"
