@@ -20,7 +20,7 @@ help:
 	@echo 'make integration  the tests that run real runners, for minutes'
 	@echo 'make e2e     the tests with a real Collector, Prometheus and Jaeger, which are built with Go, once'
 	@echo 'make stack   start these, to look around'
-	@echo 'make docs    the generated pages of docs/'
+	@echo 'make docs    what is generated: pages of docs/, dashboards, rules'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
@@ -46,6 +46,7 @@ stack: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
+	$(BIN)/python -m ralph_otel.mixin .
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

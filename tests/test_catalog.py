@@ -25,7 +25,7 @@ from ralph_otel.catalog import attributes as attribute_module
 from ralph_otel.catalog.spans import LEARNT, SUMMED
 from ralph_otel.events import BY_TYPE, fields_of
 from ralph_otel.exporters.prometheus import names
-from ralph_otel.reference import _prometheus_name
+from ralph_otel.exporters.prometheus.names import catalog_name
 
 ALL = (*METRICS, *RESOURCES, *HEALTH)
 UNBOUNDED = {"ralph.run.id", "ralph.session.id", "ralph.iteration.number", "gen_ai.conversation.id", "process.pid"}
@@ -37,7 +37,7 @@ def fields_named(type_: str) -> set[str]:
 
 def test_names_are_all_different_also_in_prometheus() -> None:
     assert len(BY_NAME) == len(ALL)
-    prometheus = Counter(_prometheus_name(metric, "ralph_loop") for metric in ALL)
+    prometheus = Counter(catalog_name(metric, "ralph_loop") for metric in ALL)
     assert max(prometheus.values()) == 1
 
 
@@ -79,7 +79,7 @@ def test_every_metric_keeps_opentelemetrys_rules(metric: Metric) -> None:
     ],
 )
 def test_the_names_in_prometheus_are_those_that_dashboards_use(name: str, prometheus: str) -> None:
-    assert _prometheus_name(BY_NAME[name], "ralph_loop") == prometheus
+    assert catalog_name(BY_NAME[name], "ralph_loop") == prometheus
 
 
 def test_the_prometheus_names_are_made_for_the_kinds_there_are() -> None:
@@ -88,7 +88,7 @@ def test_the_prometheus_names_are_made_for_the_kinds_there_are() -> None:
             "counter" if "counter" in metric.kind and "up" not in metric.kind
             else "histogram" if metric.kind is Kind.HISTOGRAM else "gauge"
         )  # fmt: skip
-        assert _prometheus_name(metric, "p") == names.metric_name(metric.full_name("p"), metric.unit, kind)
+        assert catalog_name(metric, "p") == names.metric_name(metric.full_name("p"), metric.unit, kind)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

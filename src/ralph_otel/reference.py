@@ -13,20 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel import events
-from ralph_otel.catalog import COMMON, DEFAULT_PREFIX, HEALTH, METRICS, RESOURCES, Attribute, Kind, Metric
-from ralph_otel.exporters.prometheus import names
+from ralph_otel.catalog import COMMON, DEFAULT_PREFIX, HEALTH, METRICS, RESOURCES, Attribute, Metric
+from ralph_otel.exporters.prometheus.names import catalog_name
 
-_PROMETHEUS_KIND: dict[Kind, names.Kind] = {
-    Kind.COUNTER: "counter",
-    Kind.OBSERVABLE_COUNTER: "counter",
-    Kind.HISTOGRAM: "histogram",
-}
 _SECTIONS = (("The loop", METRICS), ("Processes and machine", RESOURCES), ("ralph-otel itself", HEALTH))
 _GENERATED = "<!-- Made by `make docs` from the declarations in the code; edit those. -->\n"
-
-
-def _prometheus_name(metric: Metric, prefix: str) -> str:
-    return names.metric_name(metric.full_name(prefix), metric.unit, _PROMETHEUS_KIND.get(metric.kind, "gauge"))
 
 
 def _attributes(metric: Metric) -> tuple[Attribute, ...]:
@@ -35,7 +26,7 @@ def _attributes(metric: Metric) -> tuple[Attribute, ...]:
 
 def metrics_table(prefix: str = DEFAULT_PREFIX) -> str:
     """For the terminal: a line a metric, with its Prometheus name and what it says."""
-    rows = [(_prometheus_name(metric, prefix), metric) for _, metrics in _SECTIONS for metric in metrics]
+    rows = [(catalog_name(metric, prefix), metric) for _, metrics in _SECTIONS for metric in metrics]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {metric.description}" for name, metric in rows)
 
@@ -46,7 +37,7 @@ def metrics_json(prefix: str = DEFAULT_PREFIX) -> str:
         [
             {
                 "name": metric.full_name(prefix),
-                "prometheus": _prometheus_name(metric, prefix),
+                "prometheus": catalog_name(metric, prefix),
                 "kind": metric.kind.value,
                 "unit": metric.unit,
                 "description": metric.description,
@@ -81,7 +72,7 @@ def _metric_row(metric: Metric, prefix: str) -> str:
     own = "<br>".join(f"`{attribute.name}`" for attribute in metric.attributes)
     return (
         f"| `{metric.full_name(prefix)}` | {metric.kind.value}, `{metric.unit}` | {own} "
-        f"| `{_prometheus_name(metric, prefix)}` | {metric.description} |"
+        f"| `{catalog_name(metric, prefix)}` | {metric.description} |"
     )
 
 

@@ -11,9 +11,17 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
+from ralph_otel import catalog
+
 Kind = Literal["counter", "updowncounter", "gauge", "histogram"]
 """What a metric is, as far as its name depends on that."""
 
+_OF_CATALOG: dict[catalog.Kind, Kind] = {
+    catalog.Kind.COUNTER: "counter",
+    catalog.Kind.OBSERVABLE_COUNTER: "counter",
+    catalog.Kind.HISTOGRAM: "histogram",
+}
+"""What the catalog's kinds are here; all others are gauges."""
 _UNITS = {
     "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds", "us": "microseconds",
     "ns": "nanoseconds", "By": "bytes", "KiBy": "kibibytes", "MiBy": "mebibytes", "GiBy": "gibibytes",
@@ -43,6 +51,11 @@ def metric_name(name: str, unit: str, kind: Kind) -> str:
         words = [*_without(words, "ratio"), "ratio"]
     full = "_".join(words)
     return f"_{full}" if full[:1].isdigit() else full
+
+
+def catalog_name(metric: catalog.Metric, prefix: str) -> str:
+    """The name in Prometheus of a metric of the catalog."""
+    return metric_name(metric.full_name(prefix), metric.unit, _OF_CATALOG.get(metric.kind, "gauge"))
 
 
 def unit_name(unit: str, kind: Kind) -> str:
