@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,25 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ralph_otel import runners
+from ralph_otel import beside, runners
+from ralph_otel.beside import say
 from ralph_otel.config import MetricsConfig
-from ralph_otel.events import LoopStopped
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.command import uncoerce
 from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
-    from ralph_otel.progress.watch import ProgressWatch
     from ralph_otel.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
-
-PROGRESS_TIMEOUT = 1.0
-"""Seconds that the last measurement of progress may take when the command has ended."""
-END_TIMEOUT = 1.8
-"""Seconds that the recorder may take when the command has ended."""
-_TAIL = 4096
-"""How many bytes at a journal's end are searched for its last event."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ def main(command: Sequence[str], config: MetricsConfig | None = None, wishes: Wi
     try:
         returncode = run(command, config if config is not None else MetricsConfig(), wishes)
     except CannotStart as error:
-        _say(str(error))
+        say(str(error))
         returncode = error.exit_code
     end_like(returncode)
 
@@ -92,17 +83,17 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
-            progress = _watch_progress(launch, pid, launched, config.home) if wishes.progress else None
+            progress = beside.watch_progress(launch, pid, launched, config.home) if wishes.progress else None
             if shell is not None:
                 shell.start(progress)
-            recorder = _start_recorder(config, launch, pid)
+            recorder = beside.start_recorder(config, launch, pid)
             if wishes.verbose:
-                _say(f"run {launch.run_id}{_address(recorder)}")
+                say(f"run {launch.run_id}{_address(recorder)}")
             returncode = supervisor.wait()
             if shell is not None:
                 shell.drain()
             if progress is not None:
-                progress.stop(PROGRESS_TIMEOUT)
+                progress.stop(beside.PROGRESS_TIMEOUT)
             if shell is not None:
                 shell.stop(returncode)
         _finish(launch, recorder, command, wishes.verbose)
@@ -111,16 +102,16 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
 
 def _finish(launch: Launch, recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
     """The command has ended: end what was killed, and send what waits."""
-    journals = [path for path in journals_of(launch) if path.stat().st_size]
+    journals = [path for path in beside.journals_of(launch) if path.stat().st_size]
     for path in journals:
-        killed = _end_if_killed(path)
+        killed = beside.end_if_killed(path)
         if verbose:
-            _say(f"journal {path}" + (", whose loop was killed" if killed else ""))
+            say(f"journal {path}" + (", whose loop was killed" if killed else ""))
     if journals:
-        _stop_recorder(recorder)
+        beside.stop_recorder(recorder)
         return
     known = ", ".join(runner.distribution for runner in runners.RUNNERS)
-    _say(
+    say(
         f"no loop was seen in {shlex.join(command)[:200]}; seen are those of {known}, and agents that a script calls "
         "by name: --agent adds one; see docs/runners.md"
     )
@@ -141,28 +132,15 @@ def _shell_agents(
     try:
         shell = ShellAgents(launch, command, wishes.name, wishes.agents, home, environment.get("PATH", ""))
     except OSError as error:
-        _say(f"the agents of shell scripts are not seen: {error.strerror or error}; set TMPDIR to another folder")
+        say(f"the agents of shell scripts are not seen: {error.strerror or error}; set TMPDIR to another folder")
     try:
         missing = [name for name in wishes.agents if shell is not None and name not in shell.found]
         if missing:
-            _say(f"--agent {', '.join(missing)}: not seen, for there is no such command on PATH")
+            say(f"--agent {', '.join(missing)}: not seen, for there is no such command on PATH")
         yield shell
     finally:
         if shell is not None:
             shell.close()
-
-
-def _watch_progress(launch: Launch, pid: int, launched: int, home: Path) -> ProgressWatch | None:
-    """Begin to measure what iterations change; None where that cannot be."""
-    try:
-        from ralph_otel.progress.watch import ProgressWatch
-
-        watch = ProgressWatch(launch.paths, Path.cwd(), launched, [home])
-        watch.start(pid)
-    except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
-        _say(f"progress is not measured: {error}")
-        return None
-    return watch
 
 
 @contextlib.contextmanager
@@ -177,7 +155,7 @@ def _folder(config: MetricsConfig) -> Iterator[Path | None]:
         folder = runs_folder(config.home)
         reason = _obstacle(folder)
         if reason is not None:
-            _say(f"no telemetry: {folder}: {reason}; set RALPH_OTEL_HOME to a folder that can be written")
+            say(f"no telemetry: {folder}: {reason}; set RALPH_OTEL_HOME to a folder that can be written")
         yield None if reason is not None else folder.absolute()
 
 
@@ -189,72 +167,9 @@ def _obstacle(folder: Path) -> str | None:
     return None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written"
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        print(f"ralph-otel: {text}", file=sys.stderr, flush=True)  # noqa: T201 — a command's message to its user
-
-
-# -- the recorder ------------------------------------------------------------------------------------------------------
-
-
-def _start_recorder(config: MetricsConfig, launch: Launch, pid: int) -> Recorder | None:
-    try:
-        from ralph_otel.recorder import Recorder
-
-        recorder = Recorder(config, launch.run_id, pid)
-        recorder.follow_runs(launch.folder, launch.run_id)
-        recorder.start()
-    except Exception as error:  # noqa: BLE001 — the command runs, and the journals are written all the same
-        _say(f"nothing is exported: {type(error).__name__}: {error}")
-        return None
-    return recorder
-
-
-def _stop_recorder(recorder: Recorder | None) -> None:
-    if recorder is not None:
-        try:
-            recorder.stop(END_TIMEOUT)
-        except Exception as error:  # noqa: BLE001 — the command's end is what counts
-            _say(f"the last export failed: {type(error).__name__}: {error}")
-
-
 def _address(recorder: Recorder | None) -> str:
     """Where metrics can be scraped, once that is known."""
     if recorder is None or not recorder.wait_ready(1.5) or recorder.pipeline is None:
         return ""
     address = recorder.pipeline.prometheus_address
     return f", metrics at http://{address[0]}:{address[1]}/metrics" if address is not None else ""
-
-
-# -- journals of loops that were killed --------------------------------------------------------------------------------
-
-
-def journals_of(launch: Launch) -> list[Path]:
-    """The journals that a launch has made."""
-    journals = []
-    for path in launch.paths():
-        if not path.exists():
-            break
-        journals.append(path)
-    return journals
-
-
-def _end_if_killed(path: Path) -> bool:
-    """Write the end of a loop that can no longer do so itself: whether it was missing.
-
-    A loop whose process outlives the command goes on; its journal does, too.
-    """
-    try:
-        from ralph_otel import recovery
-
-        return not _says_stopped(path) and recovery.end(path)
-    except (OSError, ImportError) as error:  # the command may have removed what we are installed in
-        _say(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}")
-        return False
-
-
-def _says_stopped(path: Path) -> bool:
-    """Whether a journal ends as it should; a look at its end is enough, however long it is."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        return f'"type":"{LoopStopped.type}"'.encode() in file.read()

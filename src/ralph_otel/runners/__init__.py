@@ -133,6 +133,11 @@ RUNNERS = (
 _waiting: list[AfterImport] = []
 
 
+def modules() -> list[str]:
+    """The modules that make runners known, each once."""
+    return list(dict.fromkeys(runner.module for runner in RUNNERS))
+
+
 def version_of(runner: Runner) -> str | None:
     """The runner's version in this environment; None if its distribution is not installed."""
     from importlib import metadata  # not before a runner may be there: this takes its time
@@ -174,7 +179,7 @@ def attach_all(start_loop: StartLoop) -> None:
             attach(runner, version, start_loop, notice)
 
     later = []
-    for module in dict.fromkeys(runner.module for runner in RUNNERS):
+    for module in modules():
         if module in sys.modules:
             imported(module)
         else:
@@ -183,6 +188,11 @@ def attach_all(start_loop: StartLoop) -> None:
         finder = AfterImport(later, imported)
         _waiting.append(finder)
         sys.meta_path.insert(0, finder)
+
+
+def attached() -> bool:
+    """Whether `attach_all` holds, and waits for a runner to be imported."""
+    return bool(_waiting)
 
 
 def detach_all() -> None:
