@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +33,11 @@ def say(text: str) -> None:
         print(f"ralph-otel: {text}", file=sys.stderr, flush=True)  # noqa: T201 — a command's message to its user
 
 
-def watch_progress(launch: Launch, pid: int, launched: int, home: Path) -> ProgressWatch | None:
+def watch_progress(journals: Callable[[], Iterable[Path]], pid: int, launched: int, home: Path) -> ProgressWatch | None:
     """Begin to measure what iterations change; None where that cannot be.
 
     Args:
-        launch: whose iterations.
+        journals: the files that the loops' journals are, in the order in which they are made.
         pid: the command's process.
         launched: when it was started, in Unix nanoseconds.
         home: the folder of the journals, which is nobody's work.
@@ -44,7 +45,7 @@ def watch_progress(launch: Launch, pid: int, launched: int, home: Path) -> Progr
     try:
         from ralph_otel.progress.watch import ProgressWatch
 
-        watch = ProgressWatch(launch.paths, Path.cwd(), launched, [home])
+        watch = ProgressWatch(journals, Path.cwd(), launched, [home])
         watch.start(pid)
     except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
         say(f"progress is not measured: {error}")

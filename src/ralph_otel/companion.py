@@ -38,7 +38,7 @@ def accompany(launch: Launch, pid: int, began: int, config: MetricsConfig) -> No
         config: what is exported where.
     """
     recorder = beside.start_recorder(config, launch, pid)
-    progress = beside.watch_progress(launch, pid, began, config.home)
+    progress = beside.watch_progress(launch.paths, pid, began, config.home)
     with contextlib.suppress(_Asked):
         wait_for_end(pid)
     with contextlib.suppress(_Asked):

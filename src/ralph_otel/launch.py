@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,13 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.command import uncoerce
+from ralph_otel.shims.shell_loop import reason_of
 from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
     from ralph_otel.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
+    from ralph_otel.watch.launched import LaunchedWatch
 
 
 @dataclass(frozen=True)
@@ -83,26 +86,36 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
-            progress = beside.watch_progress(launch, pid, launched, config.home) if wishes.progress else None
+            files = _watch_files(launch, command, config.home, environment, launched, shell)
+            journals = partial(_paths, launch, files)
+            progress = beside.watch_progress(journals, pid, launched, config.home) if wishes.progress else None
             if shell is not None:
-                shell.start(progress)
+                shell.start(progress, files.speaks if files is not None else lambda: False)
             recorder = beside.start_recorder(config, launch, pid)
+            if files is not None:
+                files.start(recorder.follow if recorder is not None else lambda path, recorded: None)
             if wishes.verbose:
                 say(f"run {launch.run_id}{_address(recorder)}")
             returncode = supervisor.wait()
             if shell is not None:
                 shell.drain()
+            if files is not None:
+                files.stop(reason_of(returncode))
             if progress is not None:
                 progress.stop(beside.PROGRESS_TIMEOUT)
             if shell is not None:
                 shell.stop(returncode)
-        _finish(launch, recorder, command, wishes.verbose)
+        _finish([path for path in journals() if path.stat().st_size], recorder, command, wishes.verbose)
         return returncode
 
 
-def _finish(launch: Launch, recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
+def _paths(launch: Launch, files: LaunchedWatch | None) -> list[Path]:
+    """The journals of all loops that have been seen."""
+    return [*(files.paths() if files is not None else ()), *beside.journals_of(launch)]
+
+
+def _finish(journals: Sequence[Path], recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
     """The command has ended: end what was killed, and send what waits."""
-    journals = [path for path in beside.journals_of(launch) if path.stat().st_size]
     for path in journals:
         killed = beside.end_if_killed(path)
         if verbose:
@@ -143,6 +156,30 @@ def _shell_agents(
             shell.close()
 
 
+def _watch_files(
+    launch: Launch,
+    command: Sequence[str],
+    home: Path,
+    environment: Mapping[str, str],
+    launched: int,
+    shell: ShellAgents | None,
+) -> LaunchedWatch | None:
+    """What watches the files of the command, if it is a runner that is seen by its files; None where it is not."""
+    try:
+        from ralph_otel.watch import commands
+        from ralph_otel.watch.launched import LaunchedWatch
+
+        make = commands.known(command, environment.get("PATH"))
+        if make is None:
+            return None
+        folder, every = commands.folder(command, Path.cwd()), launch.trace_iterations
+        place, is_told = (shell.place, shell.began) if shell is not None else (None, lambda: False)
+        return LaunchedWatch(make, folder, launch.folder.parent, launched, every, place, is_told)
+    except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
+        say(f"the runner's files are not seen: {error}")
+        return None
+
+
 @contextlib.contextmanager
 def _folder(config: MetricsConfig) -> Iterator[Path | None]:
     """The folder of the journals, made if need be; None where there is to be no telemetry, or no folder can be made."""
@@ -150,7 +187,9 @@ def _folder(config: MetricsConfig) -> Iterator[Path | None]:
         yield None
     elif not config.journal:  # they carry the events from there to here nevertheless
         with tempfile.TemporaryDirectory(prefix="ralph-otel-", ignore_cleanup_errors=True) as temporary:
-            yield Path(temporary)
+            folder = runs_folder(Path(temporary))
+            create_folder(folder)
+            yield folder
     else:
         folder = runs_folder(config.home)
         reason = _obstacle(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ralph_otel.runners.launched import Launch
@@ -43,12 +43,23 @@ class ShellAgents:
         """The environment for the command: `base`, with a PATH on which the stand-ins come first."""
         return self._folder.environment(base)
 
-    def start(self, onlooker: Onlooker | None = None) -> None:
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """Where the agents belong: a trace, and the span around the loop, if there is one."""
+        return self._loop.place
+
+    def began(self) -> bool:
+        """Whether the loop has begun, by an agent that nobody else has told of."""
+        return self._loop.began
+
+    def start(self, onlooker: Onlooker | None = None, spoken_for: Callable[[], bool] = lambda: False) -> None:
         """The command has started: take what the stand-ins tell.
 
         Args:
             onlooker: is told as well, on another thread.
+            spoken_for: whether somebody else tells of the loop; the agents are then not told of here.
         """
+        self._loop.spoken_for = spoken_for
         if onlooker is not None:
             self._loop.onlooker = onlooker
         self._listener.start()

@@ -45,14 +45,18 @@ class Scribe:
         folder: where journals are.
         source: the source's name, the same after a restart.
         trace_iterations: after so many iterations a loop goes on in a trace of its own; 0: never.
+        place: where new runs belong: a trace, and the span around them, if there is one.
     """
 
-    def __init__(self, folder: Path, source: str, trace_iterations: int = 0) -> None:
+    def __init__(
+        self, folder: Path, source: str, trace_iterations: int = 0, place: tuple[str, str | None] | None = None
+    ) -> None:
         self.runs: dict[str, Run] = {}
         """By run id: those of the source that there are, and those that are written."""
         self._folder = folder
         self._suffix = sha256(source.encode(errors="surrogateescape")).hexdigest()[:8]
         self._trace_iterations = trace_iterations
+        self._place = place
         self._by_name: dict[str, Run] = {}
         self._by_mark: dict[str, Run] = {}
         for path in sorted(folder.glob(f"*-{self._suffix}.jsonl")):
@@ -85,7 +89,7 @@ class Scribe:
             if run_id not in self.runs:
                 break
             began += 1
-        run = self.runs[run_id] = Run(self._folder / f"{run_id}.jsonl", self._trace_iterations)
+        run = self.runs[run_id] = Run(self._folder / f"{run_id}.jsonl", self._trace_iterations, self._place)
         return run
 
     def settle(self, now: int, patience: float) -> Iterator[Run]:
@@ -103,6 +107,12 @@ class Scribe:
                 event = Seen(run.state.last, LoopStopped("crashed"), f"crashed.{run.state.last}")
                 if run.write(Batch("", f"crashed {run.state.last}", [event])):
                     yield run
+
+    def end(self, reason: str, now: int) -> None:
+        """End the runs that go on and have been written to here, as of a time in Unix nanoseconds."""
+        for run in {id(run): run for run in self._by_name.values()}.values():
+            if run.state.active:
+                run.write(Batch("", f"ended {now}", [Seen(now, LoopStopped(reason), f"ended.{now}")]))
 
     def close(self) -> None:
         """Give the file handles back."""
@@ -128,10 +138,10 @@ class Run:
 
     Args:
         path: the journal; its stem is the run's id.
-        trace_iterations: see `Scribe`.
+        trace_iterations, place: see `Scribe`.
     """
 
-    def __init__(self, path: Path, trace_iterations: int = 0) -> None:
+    def __init__(self, path: Path, trace_iterations: int = 0, place: tuple[str, str | None] | None = None) -> None:
         self.path = path
         self.run_id = path.stem
         self.keys: set[str] = set()
@@ -141,6 +151,7 @@ class Run:
         """How long the journal was when it was loaded, in bytes."""
         self._trace_iterations = trace_iterations
         self._part = 0
+        self._root, self._around = place or ("", None)
         self._journal: _Batches | None = None
 
     def load(self) -> Iterator[str]:
@@ -165,6 +176,8 @@ class Run:
         if isinstance(source, dict) and isinstance(source.get("key"), str) and isinstance(source.get("mark"), str):
             self.keys.add(source["key"])
             yield source["mark"]
+        if line["type"] == LoopStarted.type and not self._root:
+            self._root, self._around = line.get("trace_id", ""), line.get("parent_span_id")
         if line["type"] == TraceContinued.type:
             self._part = line["part"] - 1
         self.state.apply(line)
@@ -255,7 +268,10 @@ class Run:
     def _place(self, seen: Seen) -> dict[str, str]:
         """Trace, span and parent of a line."""
         if not seen.iteration:
-            return {"trace_id": self._trace(self._part), "span_id": self._span("loop", self._part)}
+            ids = {"trace_id": self._trace(self._part), "span_id": self._span("loop", self._part)}
+            if isinstance(seen.event, LoopStarted) and self._around and not self._part:
+                ids["parent_span_id"] = self._around
+            return ids
         part, open_ = self._part_of(seen.iteration), self._parts(seen.iteration)
         ids = {"trace_id": self._trace(part)}
         kind = seen.event.type.partition(".")[0]
@@ -278,7 +294,8 @@ class Run:
         return [part for part in _PARTS if f"{iteration}/{known[part]}" in self.keys]
 
     def _trace(self, part: int) -> str:
-        return sha256(f"{self.run_id} trace {part}".encode()).hexdigest()[:32]
+        drawn = sha256(f"{self.run_id} trace {part}".encode()).hexdigest()[:32]
+        return self._root or drawn if part == 0 else drawn
 
     def _span(self, kind: str, name: str | int) -> str:
         return sha256(f"{self.run_id} {kind} {name}".encode()).hexdigest()[:16]

@@ -106,6 +106,8 @@ class Format(Protocol):
     """The runner's name, as its package is called."""
     watched: ClassVar[tuple[str, ...]]
     """The folders whose changes matter; "" is the folder itself. Patterns allowed."""
+    resolution: ClassVar[int]
+    """The nanoseconds between two times that the files can tell apart."""
     bad: int
     """Lines and files that could not be used."""
 
