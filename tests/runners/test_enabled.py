@@ -50,7 +50,9 @@ class Prepared:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         environment = {**environment, "RALPH_OTEL_EXPORT_FORMAT": "none", **changes}
         command = [self.python, *options, "-c", code]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
 
     def loop(self, *options: str, **changes: str) -> list[Any]:
         """Run a loop in it; the environment and the path that its agent was given."""

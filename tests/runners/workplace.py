@@ -231,10 +231,11 @@ def outcomes(place: Workplace) -> list[tuple[int, str]]:
 
 
 def stop_reason(place: Workplace) -> str:
-    """Why the loop stopped, which is the journal's last line."""
-    last = place.lines()[-1]
-    assert last["type"] == "loop.stopped"
-    return str(last["reason"])
+    """Why the loop stopped. After its end come only figures of its last iterations' progress, if any."""
+    lines = place.lines()
+    [end] = [number for number, line in enumerate(lines) if line["type"] == "loop.stopped"]
+    assert {line["type"] for line in lines[end + 1 :]} <= {"progress.measured"}
+    return str(lines[end]["reason"])
 
 
 _FIELDS: dict[str, tuple[str, str]] = {

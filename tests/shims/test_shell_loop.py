@@ -12,6 +12,7 @@ import pytest
 from scripts import Workplace, launched, program
 
 import ralph_otel
+from ralph_otel.shims.command import QUESTIONS
 from ralph_otel.shims.shell_loop import name_of, reason_of
 from support.tape import lines_of
 from support.waiting import until
@@ -268,6 +269,14 @@ def test_a_script_without_an_agent_has_no_loop(place: Workplace) -> None:
     assert place.journals() == []
     [line] = done.stderr.splitlines()
     assert b"--agent" in line
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_asking_an_agent_what_it_is_sets_none_to_work(place: Workplace, question: str) -> None:
+    place.run(bash(f"claude {question}; claude out:a; claude {question}"))
+    assert len(place.account("argv")) == 3
+    assert len(place.lines("iteration.finished")) == 1
+    assert ["TRACEPARENT" in call["environment"] for call in place.account("argv")] == [False, True, False]
 
 
 def test_an_agent_that_cannot_be_executed_is_a_failed_iteration(place: Workplace) -> None:
