@@ -34,7 +34,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not integration"
 
 integration: $(READY)
-	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
