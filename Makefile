@@ -12,13 +12,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration docs oldest bench lock clean
+.PHONY: help demo test integration docs seen oldest bench lock clean
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
 	@echo 'make test    style, types, tests'
 	@echo 'make integration  the tests that run real runners, for minutes'
 	@echo 'make docs    the generated pages of docs/'
+	@echo 'make seen    the tables of docs/runners.md, from what the tests of real runners see'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
@@ -38,6 +39,12 @@ integration: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
+	$(BIN)/python scripts/runners_page.py
+
+# What the tests see of each runner, for the tables of docs/runners.md.
+seen: $(READY)
+	SEEN=write $(BIN)/python -m pytest -m "integration or not integration" -k what_is_seen
+	$(BIN)/python scripts/runners_page.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

@@ -14,6 +14,7 @@ from workplace import (
     Workplace,
     assert_agrees,
     assert_crashed,
+    assert_seen_is_known,
     outcomes,
     signals_in,
     stop_reason,
@@ -160,7 +161,7 @@ def test_tests_are_seen_where_the_loop_runs_them(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     tested = stage.play([says("ROTATE"), says("CONTINUE", exit=1)], "python", "-c", SCRIPT)
-    assert signals_in([tested]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, tested)
 
 
 @pytest.mark.integration

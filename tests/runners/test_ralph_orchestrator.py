@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 from scripted import executable
-from workplace import HANGS, WORKS, Stage, Workplace, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import (
+    HANGS,
+    WORKS,
+    Stage,
+    Workplace,
+    assert_agrees,
+    assert_crashed,
+    assert_seen_is_known,
+    outcomes,
+    stop_reason,
+)
 
 ENABLED = ("claude", "kiro", "q", "gemini", "acp")
 COMPLETE = {"text": "All is well. LOOP_COMPLETE"}
@@ -158,4 +168,4 @@ def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     kiro = stage.play([COMPLETE], *run("kiro", 1))
     claude = stage.play([COMPLETE], "python", "-c", PROGRAM, "1")
 
-    assert signals_in([gemini, kiro, claude]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, gemini, kiro, claude)

@@ -6,7 +6,17 @@ import re
 from pathlib import Path
 
 import pytest
-from workplace import HANGS, WORKS, Stage, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import (
+    HANGS,
+    WORKS,
+    Stage,
+    assert_agrees,
+    assert_crashed,
+    assert_seen_is_known,
+    outcomes,
+    signals_in,
+    stop_reason,
+)
 
 RUN = ("ralph", "run", "secret words of a prompt", "-d", "0", "-n")
 COMPLETE = {"text": "RALPH_COMPLETE"}
@@ -104,7 +114,7 @@ def test_once_is_a_run_of_one_iteration(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     place = stage.play([WORKS, COMPLETE], *RUN, "3", "-m", "claude-x")
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)
 
 
 @pytest.mark.integration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from workplace import WORKS, Stage, Workplace, signals_in
+from workplace import WORKS, Stage, Workplace, assert_seen_is_known
 
 PAUSES = """
 import threading
@@ -32,4 +32,4 @@ def test_what_is_seen_is_what_the_table_says(tmp_path: Path) -> None:
 
     stage = Stage("ralphify", tmp_path, prepare)
     place = stage.play([WORKS], "python", "-c", PAUSES)
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workplace import HANGS, WORKS, Stage, Workplace, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import (
+    HANGS,
+    WORKS,
+    Stage,
+    Workplace,
+    assert_agrees,
+    assert_crashed,
+    assert_seen_is_known,
+    outcomes,
+    stop_reason,
+)
 
 BUILD = ("ralphkit", "build", "secret", "--force", "--default-model", "claude-x", "--max-iterations")
 FIX = ("ralphkit", "fix", "secret", "--force")
@@ -153,4 +163,4 @@ def test_a_crash_of_the_runner_looks_as_without(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     place = stage.play([gets_done(0), gets_done(4), WORKS], *BUILD, "2")
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)

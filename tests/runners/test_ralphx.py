@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workplace import HANGS, Stage, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import HANGS, Stage, assert_agrees, assert_crashed, assert_seen_is_known, outcomes, stop_reason
 
 PROGRAM = """
 import asyncio, json, sqlite3, sys, time
@@ -184,4 +184,4 @@ def test_a_killed_runner(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     place = stage.play([FINDS], *run(iterations=2, pause=True))
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)

@@ -15,7 +15,8 @@ from environments import environment_of
 from scripted import Project, executable, launched
 
 from ralph_otel.events import Line
-from ralph_otel.runners import RUNNERS, SIGNALS, Runner
+from ralph_otel.runners import RUNNERS, Runner
+from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
 
@@ -238,45 +239,16 @@ def stop_reason(place: Workplace) -> str:
     return str(lines[end]["reason"])
 
 
-_FIELDS: dict[str, tuple[str, str]] = {
-    "outcome": ("iteration.finished", "outcome"),
-    "duration": ("iteration.finished", "duration"),
-    "session": ("session.ended", "session"),
-    "reboot": ("reboot.started", "reason"),
-    "tests": ("tests.finished", "passed"),
-    "progress": ("progress.measured", "score"),
-    "files": ("progress.measured", "files_changed"),
-    "lines": ("progress.measured", "lines_added"),
-    "agent process": ("agent.finished", "agent"),
-    "pid": ("agent.finished", "pid"),
-    "exit code": ("agent.finished", "exit_code"),
-    "model": ("agent.started", "model"),
-    "tokens": ("usage.measured", "output_tokens"),
-    "context": ("context.measured", "percent"),
-    "turns": ("agent.finished", "turns"),
-    "tools": ("tool.called", "tool"),
-    "stop reason": ("loop.stopped", "reason"),
-}
-
-
 def signals_in(places: Iterable[Workplace]) -> set[str]:
     """Which of the signals have arrived in the journals of these places."""
     lines: list[Line] = []
-    given: list[str] = []
+    given: list[str | None] = []
     for place in places:
         lines += [line for journal in place.journals() for line in lines_of(journal)]
         given += [call["environment"].get("TRACEPARENT") for call in place.calls()]
-    spans = {f"00-{line['trace_id']}-{line['span_id']}-01" for line in lines if line["type"] == "agent.started"}
-    seen = {name for name, (kind, field) in _FIELDS.items() if any(x["type"] == kind and field in x for x in lines)}
-    kinds = {line["type"] for line in lines}
-    sources = {line.get("cost_source") for line in lines if "cost_usd" in line}
-    conditions = {
-        "iterations": {"iteration.started", "iteration.finished"} <= kinds,
-        "cost": "reported" in sources,
-        "estimated cost": "estimated" in sources,
-        "pause": {"loop.paused", "loop.resumed"} <= kinds,
-        "TRACEPARENT": set(given) == spans,
-    }
-    seen |= {name for name, holds in conditions.items() if holds}
-    assert seen <= set(SIGNALS)
-    return seen
+    return signals_of(lines, given)
+
+
+def assert_seen_is_known(stage: Stage, *places: Workplace) -> None:
+    """What has been seen of the runner is what `tests/seen.json` says."""
+    assert_known("runners", f"{stage.runner.distribution} {stage.runner.tested[0]}", signals_in(places))

@@ -14,6 +14,7 @@ from scripts import Workplace, launched, program
 import ralph_otel
 from ralph_otel.shims.command import QUESTIONS
 from ralph_otel.shims.shell_loop import name_of, reason_of
+from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
 
@@ -123,6 +124,12 @@ def test_usage_context_and_tools_come_from_the_stream(place: Workplace) -> None:
     assert [(line["tool"], line["outcome"]) for line in tools] == [("Edit", "success")] * 3
     assert [line["parent_span_id"] for line in tools] == [line["span_id"] for line in agents[:3]]
     assert b"hidden" not in place.journals()[0].read_bytes()
+
+
+def test_what_is_seen_is_what_the_table_says(place: Workplace) -> None:
+    place.run(bash("claude json:1 --model m | cat; claude out:x exit:1"))
+    given = [call["environment"].get("TRACEPARENT") for call in place.account("argv")]
+    assert_known("others", "a shell script", signals_of(place.lines(), given))
 
 
 def test_what_a_resumed_conversation_has_used_is_counted_once(place: Workplace) -> None:

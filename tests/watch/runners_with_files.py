@@ -44,7 +44,8 @@ def row(topic, iteration=0, payload="", **fields):
 row("task.start", triggered="planner", payload="SECRET")
 for number in range(1, ITERATIONS + 1):
     agent()
-    usage = dict(input_tokens=1010, output_tokens=5, cache_read_tokens=1000, cache_write_tokens=0)
+    usage = dict(input_tokens=1010, output_tokens=5, cache_read_tokens=1000, cache_write_tokens=0,
+        context_window=200000, context_tokens=1010)
     row("iteration.summary", number, json.dumps(dict(usage, duration_ms=40, cost_usd=0.25, num_turns=2)))
 if "--dies" in sys.argv:
     sys.exit(3)

@@ -20,6 +20,7 @@ from ralph_otel.watch import commands
 from ralph_otel.watch.orchestrator import Orchestrator
 from ralph_otel.watch.ralph_claude_code import RalphClaudeCode
 from ralph_otel.watch.ralph_tui import RalphTui
+from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
 
@@ -163,6 +164,16 @@ def test_where_a_watch_runs_already_the_loop_is_counted_once(place: Place) -> No
         watch.communicate(timeout=30)
     assert "another ralph-otel watches" in done.stderr
     assert iterations(place.lines()) == [(1, "success"), (2, "success")]
+
+
+VERSIONS = {"ralph-orchestrator": "2.10.1", "ralph-claude-code": "0.11.5"}
+"""Those whose files the stand-ins write. ralph-tui itself is in `test_real_ralph_tui`."""
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_what_is_seen_is_what_the_table_says(name: str, place: Place) -> None:
+    place.launch(install(name, place.installed).name)
+    assert_known("others", f"{name} {VERSIONS[name]} ¹", signals_of(place.lines(), place.traceparents()))
 
 
 # -- which runner a command is -----------------------------------------------------------------------------------------
