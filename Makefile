@@ -35,7 +35,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not integration"
 
 integration: $(READY)
-	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal
+	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal --timeout 300
 
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs

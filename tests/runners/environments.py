@@ -36,3 +36,13 @@ def environment_with(name: str, requirements: Sequence[str]) -> Path:
             pytest.skip(f"{requirements} cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
 
     return kept(f"{name}-{sys.implementation.cache_tag}", " ".join(requirements), make)
+
+
+def on_top_of(folder: Path, *environments: Path) -> Path:
+    """A fresh environment, made at a folder, that finds the packages of others: those of the first one first."""
+    venv.create(folder, symlinks=True)
+    [packages] = folder.glob("lib/python*/site-packages")
+    below = [str(each) for environment in environments for each in environment.glob("lib/python*/site-packages")]
+    lines = [f"import site; site.addsitedir({path!r})" for path in below]
+    (packages / "below.pth").write_text("\n".join([*lines, ""]))
+    return folder

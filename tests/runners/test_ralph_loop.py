@@ -37,15 +37,21 @@ def says(status: str, **step: Any) -> dict[str, Any]:
     return {"write": {**files, ".ralph/status": status}, **step}
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+
     def prepare(place: Workplace) -> None:
         (place.folder / "PROMPT.md").write_text("Do it.")
         (place.folder / ".ralphignore").write_text("account.jsonl\nhome/\nuser/\n")
-        subprocess.run([made.bin / "ralph", "init"], cwd=place.folder, env=place.environment, check=True)
+        subprocess.run(made.command("ralph", "init"), cwd=place.folder, env=place.environment, check=True)
 
     made = Stage("ralph-loop", tmp_path, prepare)
     return made
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return staged(tmp_path)
 
 
 def reboots(place: Workplace) -> list[str]:

@@ -56,8 +56,9 @@ def run(agent: str, iterations: int) -> tuple[str, ...]:
     return ("ralph", "run", "-c", f"{agent}.yml", "--no-git", "-a", agent, "-i", str(iterations))
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+
     def prepare(place: Workplace) -> None:
         (place.folder / "PROMPT.md").write_text("secret")
         for agent in ("gemini", "kiro", "acp"):
@@ -66,6 +67,11 @@ def stage(tmp_path: Path) -> Stage:
         executable(place.folder / "bin" / "codex-acp", ACP_AGENT.format(python=sys.executable))
 
     return Stage("ralph-orchestrator", tmp_path, prepare, ("gemini", "kiro-cli", "claude"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return staged(tmp_path)
 
 
 def test_a_loop_completes(stage: Stage) -> None:

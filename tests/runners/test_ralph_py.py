@@ -22,9 +22,14 @@ RUN = ("ralph", "run", "secret words of a prompt", "-d", "0", "-n")
 COMPLETE = {"text": "RALPH_COMPLETE"}
 
 
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+    return Stage("ralph-py", tmp_path, agents=("claude", "aider"))
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage("ralph-py", tmp_path, agents=("claude", "aider"))
+    return staged(tmp_path)
 
 
 def test_a_loop_completes(stage: Stage) -> None:

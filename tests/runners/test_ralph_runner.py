@@ -13,9 +13,14 @@ RUN = ("ralph-runner", "--no-plan", "--prompt", "secret", "--iterations", "2", "
 DONE = {"text": "All is well. ###RALPH_COMPLETE###"}
 
 
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+    return Stage("ralph-runner", tmp_path)
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage("ralph-runner", tmp_path)
+    return staged(tmp_path)
 
 
 def test_a_task_is_completed(stage: Stage) -> None:

@@ -36,14 +36,20 @@ def gets_done(count: int, **step: Any) -> dict[str, Any]:
     return {"write": {".ralphkit/current/tickets.json": items(count), "known.txt": "NUMBER\n"}, **step}
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+
     def prepare(place: Workplace) -> None:
         (place.folder / "known.txt").write_text("0\n")
         for command in (["init", "-q"], ["add", "known.txt"], ["commit", "-q", "-m", "x"]):
             subprocess.run(["git", *command], cwd=place.folder, env=place.environment, check=True)
 
     return Stage("ralphkit", tmp_path, prepare)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return staged(tmp_path)
 
 
 def test_a_plan_is_completed(stage: Stage) -> None:

@@ -63,9 +63,14 @@ FINDS: dict[str, Any] = {"journal": True, "text": json.dumps([{"id": "i1", "cont
 FINDS_NOTHING: dict[str, Any] = {"journal": True}
 
 
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+    return Stage("ralphx", tmp_path)
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage("ralphx", tmp_path)
+    return staged(tmp_path)
 
 
 def run(**setting: Any) -> tuple[str, ...]:

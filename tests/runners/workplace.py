@@ -32,8 +32,16 @@ _VOLATILE = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "DATE"),
     (re.compile(r"\d{8}[-_]\d{6}"), "STAMP"),
     (re.compile(r"(?<=-)[0-9a-f]{4}(?=[/\s])"), "ID"),
-    (re.compile(r"(?<![\w.;\[])(\d+m ?)?\d+(\.\d+)?( ?s|m0s| seconds?)\b"), "DURATION"),
+    (re.compile(r"(?:(?<![\w.;\[])|(?<=\x1b\[38;5;255m))(\d+m ?)?\d+(\.\d+)?( ?s|m0s| seconds?)\b"), "DURATION"),
 )
+_ENTRY = """
+import sys
+from importlib.metadata import distribution
+[script] = [each for each in distribution(sys.argv[1]).entry_points if each.name == sys.argv[2]]
+sys.argv = sys.argv[2:]
+sys.exit(script.load()())
+"""
+"""What a distribution's command does."""
 _LATENESS = 2.5
 """Seconds by which a duration that a runner takes may exceed what its agent says: an interpreter starts and ends."""
 
@@ -93,6 +101,7 @@ class Stage:
     ) -> None:
         self.runner: Runner = next(runner for runner in RUNNERS if runner.distribution == distribution)
         self.bin = environment_of(distribution, self.runner.tested[0]) / "bin"
+        self._scripts: Path | None = None
         self._folder = folder
         self._prepare = prepare
         self._agents = agents
@@ -108,7 +117,13 @@ class Stage:
     def command(self, *arguments: str) -> list[str]:
         """A command: a program, by preference of the runner's environment, and arguments."""
         program = self.bin / arguments[0]
+        if self._scripts is not None and (self._scripts / arguments[0]).exists() and not program.exists():
+            return [str(self.bin / "python"), "-c", _ENTRY, self.runner.distribution, *arguments]
         return [str(program) if program.exists() else arguments[0], *arguments[1:]]
+
+    def moved(self, environment: Path) -> None:
+        """From now on run it in another environment that has it, too, but not its commands."""
+        self._scripts, self.bin = self.bin, environment / "bin"
 
     def play(self, plan: Sequence[dict[str, Any]], *arguments: str, **changes: str) -> Workplace:
         """Run it to its end under `ralph-otel run`, in a fresh folder."""
@@ -120,7 +135,7 @@ class Stage:
         """Run it without and with `ralph-otel run`, and find the same. Returns the place of the second."""
         without = self.workplace(plan)
         without.done = without.run(self.command(*arguments), **changes)
-        return _compared(without, self.play(plan, *arguments, **changes))
+        return compared(without, self.play(plan, *arguments, **changes))
 
     def same_when_interrupted(self, plan: Sequence[dict[str, Any]], *arguments: str, ordered: bool = True) -> Workplace:
         """Without and with, press ctrl-C while an agent hangs, and find the same.
@@ -137,7 +152,7 @@ class Stage:
             place.done = _ended(process)
             places.append(place)
         without, place = places
-        return _compared(without, place, str if ordered else _sorted)
+        return compared(without, place, str if ordered else _sorted)
 
     def same_without_journals(self, plan: Sequence[dict[str, Any]], *arguments: str) -> None:
         """Run it without, and with `ralph-otel run` but no place for journals any more, and find the same output."""
@@ -165,7 +180,7 @@ def _ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def _compared(without: Workplace, place: Workplace, arrange: Callable[[str], str] = str) -> Workplace:
+def compared(without: Workplace, place: Workplace, arrange: Callable[[str], str] = str) -> Workplace:
     assert arrange(settled(place.done.stdout, place)) == arrange(settled(without.done.stdout, without))
     assert arrange(settled(place.done.stderr, place)) == arrange(settled(without.done.stderr, without))
     assert place.done.returncode == without.done.returncode
