@@ -54,7 +54,7 @@ meter_provider:
             endpoint: {url}/v1/metrics
 instrumentation/development:
   python:
-    ralph_otel:
+    ralph_otel: {{}}
 """
 
 
