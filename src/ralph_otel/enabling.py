@@ -41,8 +41,15 @@ if sys.version_info >= {oldest} and (sys.flags.ignore_environment or {variable} 
 """
 _ASK = """
 import json, site, sys, sysconfig
+from importlib import metadata
+there = {}
+for name in sys.argv[1:]:
+    try:
+        there[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
 paths = [path for path in [sysconfig.get_path("purelib")] + site.getsitepackages() if path in sys.path]
-print(json.dumps([list(sys.version_info[:3]), sys.prefix, paths]))
+print(json.dumps([list(sys.version_info[:3]), sys.prefix, paths, there]))
 """
 _TRY = "import sys; print(any(type(finder).__module__ == 'ralph_otel_hook' for finder in sys.meta_path))"
 _TIMEOUT = 30.0
@@ -62,11 +69,13 @@ class Environment:
         python: its interpreter.
         prefix: its folder.
         folder: where its packages are.
+        runners: the runners that are there and have an adapter, and the version of each.
     """
 
     python: str
     prefix: Path
     folder: Path
+    runners: dict[str, str]
 
     @property
     def file(self) -> Path:
@@ -99,8 +108,9 @@ def environment(given: str | None) -> Environment:
     python = sys.executable if given is None else _python_of(given)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        asked = subprocess.run([python, "-c", _ASK], env=clean, capture_output=True, timeout=_TIMEOUT, check=True)
-        version, prefix, folders = json.loads(asked.stdout.splitlines()[-1])
+        question = [python, "-c", _ASK, *(runner.distribution for runner in runners.RUNNERS)]
+        asked = subprocess.run(question, env=clean, capture_output=True, timeout=_TIMEOUT, check=True)
+        version, prefix, folders, there = json.loads(asked.stdout.splitlines()[-1])
     except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "it does not answer as a Python 3.9 does"
         raise EnablingError(f"{python}: {reason}; name another with --python") from None
@@ -108,7 +118,7 @@ def environment(given: str | None) -> Environment:
         raise EnablingError(f"{python} is Python {'.'.join(map(str, version))}; runners need Python 3.9 or newer")
     if not folders:
         raise EnablingError(f"{python} has no folder for packages; name another with --python")
-    return Environment(python, Path(prefix), Path(folders[0]))
+    return Environment(python, Path(prefix), Path(folders[0]), there)
 
 
 def _python_of(given: str) -> str:

@@ -19,17 +19,18 @@ def environment_of(distribution: str, version: str) -> Path:
     return environment_with(distribution, [f"{distribution}=={version}"])
 
 
-def environment_with(name: str, requirements: Sequence[str]) -> Path:
+def environment_with(name: str, requirements: Sequence[str], python: str = sys.executable) -> Path:
     """The folder of an environment with these, made anew when they change.
 
     Args:
         name: what it is called.
         requirements: as for pip.
+        python: the Python that it is made with.
     """
 
     def make(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         done = subprocess.run([*pip, *requirements], capture_output=True, text=True, check=False)
         if done.returncode:

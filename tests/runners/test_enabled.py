@@ -259,6 +259,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
 def test_disable_removes_what_enable_has_put_and_both_can_be_called_again(prepared: Prepared) -> None:
     again = prepared.call("enable")
     assert (again.returncode, "enabled already" in again.stdout) == (0, True)
+    assert again.stdout.endswith("\nrunners there: ralphify 0.3.0\n")
     enabled = content_of(prepared.folder)
     assert prepared.call("disable").returncode == 0
     assert set(enabled) - set(content_of(prepared.folder)) == {str(prepared.file)}

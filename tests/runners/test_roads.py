@@ -24,6 +24,7 @@ import test_ralphx
 from environments import environment_with, on_top_of
 from workplace import WORKS, Stage, Workplace, assert_agrees, compared
 
+from support.pythons import needed
 from support.receiver import Received, points
 from support.tape import lines_of
 from support.waiting import until
@@ -197,3 +198,14 @@ def test_both_at_once_count_once(tmp_path: Path, receiver: Received) -> None:
     )
     assert_seen(place, run, receiver)
     assert [lines_of(journal)[0]["runner"] for journal in place.journals()] == ["ralphify"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("ralph-loop", "3.10"), ("ralphkit", "3.12"), ("ralph-runner", "3.13")])
+def test_below_a_launch_it_is_seen_in_another_python(name: str, version: str, tmp_path: Path) -> None:
+    run = RUNS[name]
+    stage = run.staged(tmp_path)
+    requirement = f"{name}=={stage.runner.tested[0]}"
+    stage.moved(environment_with(f"{requirement}-python{version}", [requirement], needed(version)))
+    place = stage.same(run.plan, *run.command)
+    assert_agrees(place)
+    assert len(place.lines("iteration.finished")) == run.iterations

@@ -14,6 +14,7 @@ from scripts import Workplace, launched, program
 
 import ralph_otel
 from ralph_otel.shims.command import QUESTIONS
+from ralph_otel.shims.folder import AGENTS
 from ralph_otel.shims.shell_loop import name_of, reason_of
 from support.seen import assert_known, signals_of
 from support.tape import lines_of
@@ -248,6 +249,15 @@ def test_further_commands_are_agents_if_their_user_says_so(place: Workplace) -> 
     program(place.bin / "my-agent", "#!/bin/sh\necho x >> calls\n")
     place.run(bash("my-agent; my-agent; claude", "--agent", "my-agent", "--agent", "other"))
     assert [line["agent"] for line in place.lines("agent.finished")] == ["my-agent", "my-agent", "claude"]
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_known_agent_is_seen_by_its_name(tmp_path: Path, name: str) -> None:
+    place = Workplace(tmp_path / "agents", name)
+    place.run(bash(f"{name} out:a; echo x | xargs {name}; {name} exit:3 | cat"))
+    agents = place.lines("agent.finished")
+    assert [(line["agent"], line["exit_code"]) for line in agents] == [(name, 0), (name, 0), (name, 3)]
+    assert len(place.account("exit")) == 3
 
 
 def test_an_agent_that_is_not_there_is_named(place: Workplace) -> None:

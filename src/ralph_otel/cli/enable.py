@@ -31,4 +31,6 @@ def command(python: str | None) -> None:
         new = enabling.enable(where, MetricsConfig().home)
     except enabling.EnablingError as error:
         raise click.ClickException(str(error)) from None
+    there = ", ".join(f"{name} {version}" for name, version in where.runners.items())
     click.echo(f"{where.prefix}: {'enabled' if new else 'enabled already'}, by {where.file}")
+    click.echo(f"runners there: {there or 'none that is known, so far'}")

@@ -19,7 +19,7 @@ from ralph_otel.watch.ralph_loop import RalphLoop
 from ralph_otel.watch.ralph_runner import RalphRunner
 from ralph_otel.watch.ralph_tui import RalphTui
 from ralph_otel.watch.scribe import Run, Scribe
-from ralph_otel.watch.source import Batch, Format
+from ralph_otel.watch.source import Batch, Format, Late
 
 FORMATS: tuple[Callable[[], Format], ...] = (Orchestrator, RalphClaudeCode, RalphLoop, RalphTui, RalphRunner)
 """The runners whose files are known."""
@@ -160,29 +160,6 @@ class OneJournal(Home):
     def missing(self) -> str | None:
         """See `Target`."""
         return None if self._path.exists() else f"there is no {self._path}"
-
-
-class Late:
-    """Holds back the batches of a run until one of them tells of something that has happened since a moment.
-
-    Args:
-        since: the moment, in Unix nanoseconds.
-    """
-
-    def __init__(self, since: int) -> None:
-        self._since = since
-        self._held: dict[str, list[Batch]] = {}
-        self._wanted: set[str] = set()
-
-    def only(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches of wanted runs, those that were held back first."""
-        for batch in batches:
-            held = self._held.setdefault(batch.run, [])
-            held.append(batch)
-            if batch.run in self._wanted or any(seen.ts >= self._since for seen in batch.seen):
-                self._wanted.add(batch.run)
-                yield from held
-                held.clear()
 
 
 class Source:
