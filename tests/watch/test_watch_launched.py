@@ -107,6 +107,12 @@ def test_its_agents_are_in_the_loops_trace(runner: str, place: Place) -> None:
     assert traces == {traceparent.split("-")[1] for traceparent in place.traceparents()}
 
 
+def test_a_trace_that_is_not_sampled_stays_so(place: Place) -> None:
+    place.launch(install("ralph-tui", place.installed).name, TRACEPARENT=f"00-{'ab' * 16}-{'cd' * 8}-00")
+    assert place.lines()[0]["trace_flags"] == 0
+    assert {traceparent[-2:] for traceparent in place.traceparents()} == {"00"}
+
+
 def test_a_version_that_writes_other_files_is_seen_by_its_agents(runner: str, place: Place) -> None:
     done = place.launch(install(runner, place.installed, silent=True).name)
 

@@ -9,6 +9,7 @@ from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.folder import AGENTS, Folder, installed
 from ralph_otel.shims.listener import Listener
 from ralph_otel.shims.shell_loop import Onlooker, ShellLoop, name_of
+from ralph_otel.tracecontext import TraceContext
 
 
 class ShellAgents:
@@ -44,8 +45,8 @@ class ShellAgents:
         return self._folder.environment(base)
 
     @property
-    def place(self) -> tuple[str, str | None]:
-        """Where the agents belong: a trace, and the span around the loop, if there is one."""
+    def place(self) -> TraceContext:
+        """Where the agents belong: a trace, its flags, and the span around the loop, "" where there is none."""
         return self._loop.place
 
     def began(self) -> bool:

@@ -21,6 +21,7 @@ from ralph_otel.probe import Agent, Loop
 from ralph_otel.runners.launched import Launch
 from ralph_otel.runners.watch import Turn
 from ralph_otel.shims.listener import Frame
+from ralph_otel.tracecontext import TraceContext
 
 RUNNER = "shell"
 _INTERPRETERS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "node", "bun", "perl", "ruby")
@@ -87,9 +88,9 @@ class ShellLoop:
         trace_changed(self._loop.trace_id, self._loop.flags)
 
     @property
-    def place(self) -> tuple[str, str | None]:
-        """Where the loop belongs: its trace, and the span around it, if there is one."""
-        return self._loop.trace_id, self._loop.outer_span_id
+    def place(self) -> TraceContext:
+        """Where the loop belongs: its trace, the flags, and the span around it, "" where there is none."""
+        return TraceContext(self._loop.trace_id, self._loop.outer_span_id or "", self._loop.flags)
 
     @property
     def began(self) -> bool:

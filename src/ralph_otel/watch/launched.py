@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ralph_otel.notices import notice
+from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.changes import Changes
 from ralph_otel.watch.source import Format
 from ralph_otel.watch.targets import CannotWatch, Source, Wanted
@@ -40,7 +41,7 @@ class LaunchedWatch:
         home: Path,
         since: int,
         trace_iterations: int,
-        place: tuple[str, str | None] | None,
+        place: TraceContext | None,
         is_told: Callable[[], bool],
     ) -> None:
         self._follow: Callable[[Path, int], None] | None = None

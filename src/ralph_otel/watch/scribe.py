@@ -32,6 +32,7 @@ from ralph_otel.journal import BadLine, Follower, Journal, decode, encode
 from ralph_otel.notices import notice
 from ralph_otel.recovery import gone
 from ralph_otel.state import RunState
+from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.source import SECOND, Batch, Seen
 
 _PARTS = ("session", "iteration", "agent")
@@ -45,12 +46,10 @@ class Scribe:
         folder: where journals are.
         source: the source's name, the same after a restart.
         trace_iterations: after so many iterations a loop goes on in a trace of its own; 0: never.
-        place: where new runs belong: a trace, and the span around them, if there is one.
+        place: where new runs belong: a trace, its flags, and the span around them, "" where there is none.
     """
 
-    def __init__(
-        self, folder: Path, source: str, trace_iterations: int = 0, place: tuple[str, str | None] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, source: str, trace_iterations: int = 0, place: TraceContext | None = None) -> None:
         self.runs: dict[str, Run] = {}
         """By run id: those of the source that there are, and those that are written."""
         self._folder = folder
@@ -141,7 +140,7 @@ class Run:
         trace_iterations, place: see `Scribe`.
     """
 
-    def __init__(self, path: Path, trace_iterations: int = 0, place: tuple[str, str | None] | None = None) -> None:
+    def __init__(self, path: Path, trace_iterations: int = 0, place: TraceContext | None = None) -> None:
         self.path = path
         self.run_id = path.stem
         self.keys: set[str] = set()
@@ -151,7 +150,7 @@ class Run:
         """How long the journal was when it was loaded, in bytes."""
         self._trace_iterations = trace_iterations
         self._part = 0
-        self._root, self._around = place or ("", None)
+        self._place = place
         self._journal: _Batches | None = None
 
     def load(self) -> Iterator[str]:
@@ -176,8 +175,9 @@ class Run:
         if isinstance(source, dict) and isinstance(source.get("key"), str) and isinstance(source.get("mark"), str):
             self.keys.add(source["key"])
             yield source["mark"]
-        if line["type"] == LoopStarted.type and not self._root:
-            self._root, self._around = line.get("trace_id", ""), line.get("parent_span_id")
+        if line["type"] == LoopStarted.type and self._place is None and "trace_id" in line:
+            sampled = line.get("trace_flags", tracecontext.SAMPLED)
+            self._place = TraceContext(line["trace_id"], line.get("parent_span_id", ""), sampled)
         if line["type"] == TraceContinued.type:
             self._part = line["part"] - 1
         self.state.apply(line)
@@ -244,8 +244,8 @@ class Run:
         if isinstance(event, LoopStarted):
             event.pid, event.host = batch.pid, tracecontext.host_name() if batch.pid else None
         line: Line = {"v": VERSION, "type": event.type, "ts": seen.ts, "loop": self.run_id}
-        line.update(self._place(seen))
-        if isinstance(event, LoopStarted) and not tracecontext.sampled_at_root(self._trace(0), os.environ):
+        line.update(self._ids(seen))
+        if isinstance(event, LoopStarted) and not self._sampled():
             line["trace_flags"] = 0
         line.update((name, value) for name, value in vars(event).items() if value is not None)
         line["source"] = {"mark": batch.mark, "key": seen.key}
@@ -265,12 +265,17 @@ class Run:
         number = iteration.partition(".")[0]
         return (int(number) - 1) // self._trace_iterations if self._trace_iterations and number.isdecimal() else 0
 
-    def _place(self, seen: Seen) -> dict[str, str]:
+    def _sampled(self) -> bool:
+        if self._place is not None:
+            return bool(self._place.flags & tracecontext.SAMPLED)
+        return tracecontext.sampled_at_root(self._trace(0), os.environ)
+
+    def _ids(self, seen: Seen) -> dict[str, str]:
         """Trace, span and parent of a line."""
         if not seen.iteration:
             ids = {"trace_id": self._trace(self._part), "span_id": self._span("loop", self._part)}
-            if isinstance(seen.event, LoopStarted) and self._around and not self._part:
-                ids["parent_span_id"] = self._around
+            if isinstance(seen.event, LoopStarted) and self._place is not None and self._place.span_id:
+                ids["parent_span_id"] = self._place.span_id
             return ids
         part, open_ = self._part_of(seen.iteration), self._parts(seen.iteration)
         ids = {"trace_id": self._trace(part)}
@@ -294,8 +299,9 @@ class Run:
         return [part for part in _PARTS if f"{iteration}/{known[part]}" in self.keys]
 
     def _trace(self, part: int) -> str:
-        drawn = sha256(f"{self.run_id} trace {part}".encode()).hexdigest()[:32]
-        return self._root or drawn if part == 0 else drawn
+        if part == 0 and self._place is not None:
+            return self._place.trace_id
+        return sha256(f"{self.run_id} trace {part}".encode()).hexdigest()[:32]
 
     def _span(self, kind: str, name: str | int) -> str:
         return sha256(f"{self.run_id} {kind} {name}".encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from ralph_otel.events import LoopStarted, LoopStopped
 from ralph_otel.hooks.handling import sweep
 from ralph_otel.journal import runs_folder
 from ralph_otel.notices import notice
+from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.files import DiskFolder
 from ralph_otel.watch.memory import Memory
 from ralph_otel.watch.orchestrator import Orchestrator
@@ -183,7 +184,7 @@ class Source:
         follow: Follow,
         formats: Iterable[Format] = (),
         trace_iterations: int = 0,
-        place: tuple[str, str | None] | None = None,
+        place: TraceContext | None = None,
     ) -> None:
         self.memory = Memory(home, str(path.absolute().resolve()))
         if not self.memory.claim():
