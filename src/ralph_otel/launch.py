@@ -86,7 +86,7 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
-            files = _watch_files(launch, command, config.home, environment, launched, shell)
+            files = _watch_files(launch, command, environment, launched, shell)
             journals = partial(_paths, launch, files)
             progress = beside.watch_progress(journals, pid, launched, config.home) if wishes.progress else None
             if shell is not None:
@@ -159,7 +159,6 @@ def _shell_agents(
 def _watch_files(
     launch: Launch,
     command: Sequence[str],
-    home: Path,
     environment: Mapping[str, str],
     launched: int,
     shell: ShellAgents | None,

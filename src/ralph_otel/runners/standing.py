@@ -90,7 +90,7 @@ def _has_span(path: str, span_id: str) -> bool:
 def _start(launch: Standing) -> None:
     """Start the process that records, as nobody's child: a runner that waits for its children does not meet it."""
     here = (launch.run_id, str(launch.folder), str(os.getpid()), str(time.time_ns()))
-    command = ("/bin/sh", "-c", '"$@" &', "sh", launch.recorder, "-I", "-m", "ralph_otel.companion", *here)
+    command = ("/bin/sh", "-c", '"$@" &', "sh", launch.recorder, "-EP", "-m", "ralph_otel.companion", *here)
     nowhere = subprocess.DEVNULL
     with contextlib.suppress(OSError):  # the journal is written all the same
         subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True).wait()

@@ -18,8 +18,8 @@ from ralph_otel.watch.changes import Changes
 from ralph_otel.watch.source import Format
 from ralph_otel.watch.targets import CannotWatch, Source, Wanted
 
-_LONGEST_END = 2.0
-"""Seconds that the last look may take."""
+_LONGEST_END = 0.5
+"""Seconds that the watching thread may take to notice that it is over."""
 
 
 class LaunchedWatch:
