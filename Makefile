@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration e2e stack docs oldest bench lock clean
+.PHONY: help demo test integration e2e stack docs oldest bench lock clean seen
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
@@ -21,6 +21,7 @@ help:
 	@echo 'make e2e     the tests with a real Collector, Prometheus and Jaeger, which are built with Go, once'
 	@echo 'make stack   start these, to look around'
 	@echo 'make docs    what is generated: pages of docs/, dashboards, rules'
+	@echo 'make seen    the tables of docs/runners.md, from what the tests of real runners see'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
@@ -36,7 +37,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not integration and not e2e"
 
 integration: $(READY)
-	$(BIN)/python -m pytest -m integration
+	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal --timeout 300
 
 e2e: $(READY)
 	$(BIN)/python -m pytest -m e2e -rs
@@ -47,6 +48,12 @@ stack: $(READY)
 docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
 	$(BIN)/python -m ralph_otel.mixin .
+	$(BIN)/python scripts/runners_page.py
+
+# What the tests see of each runner, for the tables of docs/runners.md.
+seen: $(READY)
+	SEEN=write $(BIN)/python -m pytest -m "integration or not integration" -k what_is_seen
+	$(BIN)/python scripts/runners_page.py
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

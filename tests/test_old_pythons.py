@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 import ralph_otel
 from support.hosts import run
+from support.pythons import VERSIONS, needed
 from support.tape import fold, lines_of
 
 SOURCE = Path(ralph_otel.__file__).parent
@@ -21,29 +18,9 @@ PROBE = (
 )  # fmt: skip
 
 
-@cache
-def python(version: str) -> str | None:
-    """That Python, from the path or from pyenv, if it is here and works."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
-    candidates = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
-    for candidate in filter(None, candidates):
-        asked = subprocess.run(
-            [str(candidate), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if asked.stdout.strip() == version:
-            return str(candidate)
-    return None
-
-
-@pytest.fixture(params=["3.9", "3.10", "3.12", "3.13"])
+@pytest.fixture(params=VERSIONS)
 def other_python(request: pytest.FixtureRequest) -> str:
-    found = python(request.param)
-    if found is None:
-        pytest.skip(f"there is no Python {request.param} here")
-    return found
+    return needed(request.param)
 
 
 def test_a_loop_runs_and_its_journal_is_the_same(other_python: str, tmp_path: Path) -> None:

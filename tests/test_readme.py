@@ -21,8 +21,9 @@ from ralph_otel.agents import PARSERS
 from ralph_otel.cli import cli
 from ralph_otel.events import STOP_REASONS
 from ralph_otel.model import LoopMetrics
-from ralph_otel.runners import RUNNERS, SIGNALS
+from ralph_otel.runners import RUNNERS
 from ralph_otel.runs import fold, journals
+from support.seen import FILE, SIGNALS
 from support.tape import lines_of
 
 ROOT = Path(__file__).parent.parent
@@ -250,17 +251,17 @@ def test_prometheus_finds_loops_where_the_readme_says(monkeypatch: pytest.Monkey
     assert f"- files: [{MetricsConfig().home}/targets/*.json]" in text
 
 
-def test_the_page_of_runners_says_what_each_adapter_sees() -> None:
-    heads = [f"{runner.distribution} {', '.join(runner.tested)}" for runner in RUNNERS]
-    rows = [[signal, *("yes" if signal in runner.sees else "" for runner in RUNNERS)] for signal in SIGNALS]
-    expected = [["", *heads], ["---"] * (len(RUNNERS) + 1), *rows]
-    shown = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in PAGES["docs/runners.md"].splitlines()
-        if line.count("|") == len(RUNNERS) + 2
-    ]
-    fresh = "\n".join("| " + " | ".join(row) + " |" for row in expected)
-    assert shown == expected, f"the table of docs/runners.md is stale; it should be\n{fresh}"
+def test_the_page_of_runners_shows_what_the_tests_have_seen() -> None:
+    check = [sys.executable, str(ROOT / "scripts" / "runners_page.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_each_adapter_has_been_seen_in_each_version_that_counts_as_tested() -> None:
+    known = json.loads(FILE.read_text())
+    assert known["signals"] == list(SIGNALS)
+    assert list(known["tables"]["runners"]) == [f"{each.distribution} {v}" for each in RUNNERS for v in each.tested]
+    assert all(seen and set(seen) <= set(SIGNALS) for table in known["tables"].values() for seen in table.values())
 
 
 def test_the_page_of_runners_names_each_agent_whose_output_is_understood() -> None:

@@ -11,33 +11,27 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ralph_otel import runners
+from ralph_otel import beside, runners
+from ralph_otel.beside import say
 from ralph_otel.config import MetricsConfig
-from ralph_otel.events import LoopStopped
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.command import uncoerce
+from ralph_otel.shims.shell_loop import reason_of
 from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
-    from ralph_otel.progress.watch import ProgressWatch
     from ralph_otel.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
-
-PROGRESS_TIMEOUT = 1.0
-"""Seconds that the last measurement of progress may take when the command has ended."""
-END_TIMEOUT = 1.8
-"""Seconds that the recorder may take when the command has ended."""
-_TAIL = 4096
-"""How many bytes at a journal's end are searched for its last event."""
+    from ralph_otel.watch.launched import LaunchedWatch
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ def main(command: Sequence[str], config: MetricsConfig | None = None, wishes: Wi
     try:
         returncode = run(command, config if config is not None else MetricsConfig(), wishes)
     except CannotStart as error:
-        _say(str(error))
+        say(str(error))
         returncode = error.exit_code
     end_like(returncode)
 
@@ -92,35 +86,45 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
-            progress = _watch_progress(launch, pid, launched, config.home) if wishes.progress else None
+            files = _watch_files(launch, command, environment, launched, shell)
+            journals = partial(_paths, launch, files)
+            progress = beside.watch_progress(journals, pid, launched, config.home) if wishes.progress else None
             if shell is not None:
-                shell.start(progress)
-            recorder = _start_recorder(config, launch, pid)
+                shell.start(progress, files.speaks if files is not None else lambda: False)
+            recorder = beside.start_recorder(config, launch, pid)
+            if files is not None:
+                files.start(recorder.follow if recorder is not None else lambda path, recorded: None)
             if wishes.verbose:
-                _say(f"run {launch.run_id}{_address(recorder)}")
+                say(f"run {launch.run_id}{_address(recorder)}")
             returncode = supervisor.wait()
             if shell is not None:
                 shell.drain()
+            if files is not None:
+                files.stop(reason_of(returncode))
             if progress is not None:
-                progress.stop(PROGRESS_TIMEOUT)
+                progress.stop(beside.PROGRESS_TIMEOUT)
             if shell is not None:
                 shell.stop(returncode)
-        _finish(launch, recorder, command, wishes.verbose)
+        _finish([path for path in journals() if path.stat().st_size], recorder, command, wishes.verbose)
         return returncode
 
 
-def _finish(launch: Launch, recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
+def _paths(launch: Launch, files: LaunchedWatch | None) -> list[Path]:
+    """The journals of all loops that have been seen."""
+    return [*(files.paths() if files is not None else ()), *beside.journals_of(launch)]
+
+
+def _finish(journals: Sequence[Path], recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
     """The command has ended: end what was killed, and send what waits."""
-    journals = [path for path in journals_of(launch) if path.stat().st_size]
     for path in journals:
-        killed = _end_if_killed(path)
+        killed = beside.end_if_killed(path)
         if verbose:
-            _say(f"journal {path}" + (", whose loop was killed" if killed else ""))
+            say(f"journal {path}" + (", whose loop was killed" if killed else ""))
     if journals:
-        _stop_recorder(recorder)
+        beside.stop_recorder(recorder)
         return
     known = ", ".join(runner.distribution for runner in runners.RUNNERS)
-    _say(
+    say(
         f"no loop was seen in {shlex.join(command)[:200]}; seen are those of {known}, and agents that a script calls "
         "by name: --agent adds one; see docs/runners.md"
     )
@@ -141,28 +145,38 @@ def _shell_agents(
     try:
         shell = ShellAgents(launch, command, wishes.name, wishes.agents, home, environment.get("PATH", ""))
     except OSError as error:
-        _say(f"the agents of shell scripts are not seen: {error.strerror or error}; set TMPDIR to another folder")
+        say(f"the agents of shell scripts are not seen: {error.strerror or error}; set TMPDIR to another folder")
     try:
         missing = [name for name in wishes.agents if shell is not None and name not in shell.found]
         if missing:
-            _say(f"--agent {', '.join(missing)}: not seen, for there is no such command on PATH")
+            say(f"--agent {', '.join(missing)}: not seen, for there is no such command on PATH")
         yield shell
     finally:
         if shell is not None:
             shell.close()
 
 
-def _watch_progress(launch: Launch, pid: int, launched: int, home: Path) -> ProgressWatch | None:
-    """Begin to measure what iterations change; None where that cannot be."""
+def _watch_files(
+    launch: Launch,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    launched: int,
+    shell: ShellAgents | None,
+) -> LaunchedWatch | None:
+    """What watches the files of the command, if it is a runner that is seen by its files; None where it is not."""
     try:
-        from ralph_otel.progress.watch import ProgressWatch
+        from ralph_otel.watch import commands
+        from ralph_otel.watch.launched import LaunchedWatch
 
-        watch = ProgressWatch(launch.paths, Path.cwd(), launched, [home])
-        watch.start(pid)
+        make = commands.known(command, environment.get("PATH"))
+        if make is None:
+            return None
+        folder, every = commands.folder(command, Path.cwd()), launch.trace_iterations
+        place, is_told = (shell.place, shell.began) if shell is not None else (None, lambda: False)
+        return LaunchedWatch(make, folder, launch.folder.parent, launched, every, place, is_told)
     except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
-        _say(f"progress is not measured: {error}")
+        say(f"the runner's files are not seen: {error}")
         return None
-    return watch
 
 
 @contextlib.contextmanager
@@ -172,12 +186,14 @@ def _folder(config: MetricsConfig) -> Iterator[Path | None]:
         yield None
     elif not config.journal:  # they carry the events from there to here nevertheless
         with tempfile.TemporaryDirectory(prefix="ralph-otel-", ignore_cleanup_errors=True) as temporary:
-            yield Path(temporary)
+            folder = runs_folder(Path(temporary))
+            create_folder(folder)
+            yield folder
     else:
         folder = runs_folder(config.home)
         reason = _obstacle(folder)
         if reason is not None:
-            _say(f"no telemetry: {folder}: {reason}; set RALPH_OTEL_HOME to a folder that can be written")
+            say(f"no telemetry: {folder}: {reason}; set RALPH_OTEL_HOME to a folder that can be written")
         yield None if reason is not None else folder.absolute()
 
 
@@ -189,72 +205,9 @@ def _obstacle(folder: Path) -> str | None:
     return None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written"
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        print(f"ralph-otel: {text}", file=sys.stderr, flush=True)  # noqa: T201 — a command's message to its user
-
-
-# -- the recorder ------------------------------------------------------------------------------------------------------
-
-
-def _start_recorder(config: MetricsConfig, launch: Launch, pid: int) -> Recorder | None:
-    try:
-        from ralph_otel.recorder import Recorder
-
-        recorder = Recorder(config, launch.run_id, pid)
-        recorder.follow_runs(launch.folder, launch.run_id)
-        recorder.start()
-    except Exception as error:  # noqa: BLE001 — the command runs, and the journals are written all the same
-        _say(f"nothing is exported: {type(error).__name__}: {error}")
-        return None
-    return recorder
-
-
-def _stop_recorder(recorder: Recorder | None) -> None:
-    if recorder is not None:
-        try:
-            recorder.stop(END_TIMEOUT)
-        except Exception as error:  # noqa: BLE001 — the command's end is what counts
-            _say(f"the last export failed: {type(error).__name__}: {error}")
-
-
 def _address(recorder: Recorder | None) -> str:
     """Where metrics can be scraped, once that is known."""
     if recorder is None or not recorder.wait_ready(1.5) or recorder.pipeline is None:
         return ""
     address = recorder.pipeline.prometheus_address
     return f", metrics at http://{address[0]}:{address[1]}/metrics" if address is not None else ""
-
-
-# -- journals of loops that were killed --------------------------------------------------------------------------------
-
-
-def journals_of(launch: Launch) -> list[Path]:
-    """The journals that a launch has made."""
-    journals = []
-    for path in launch.paths():
-        if not path.exists():
-            break
-        journals.append(path)
-    return journals
-
-
-def _end_if_killed(path: Path) -> bool:
-    """Write the end of a loop that can no longer do so itself: whether it was missing.
-
-    A loop whose process outlives the command goes on; its journal does, too.
-    """
-    try:
-        from ralph_otel import recovery
-
-        return not _says_stopped(path) and recovery.end(path)
-    except (OSError, ImportError) as error:  # the command may have removed what we are installed in
-        _say(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}")
-        return False
-
-
-def _says_stopped(path: Path) -> bool:
-    """Whether a journal ends as it should; a look at its end is enough, however long it is."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        return f'"type":"{LoopStopped.type}"'.encode() in file.read()

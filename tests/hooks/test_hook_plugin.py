@@ -8,6 +8,7 @@ import pytest
 from hooked import SECRET, Claude, plugin_file
 
 from ralph_otel.hooks.handling import sweep
+from support.seen import assert_known, signals_of
 
 
 def begin(claude: Claude, limit: int = 0, promise: str = "null", **fields: str) -> None:
@@ -191,3 +192,15 @@ def test_odd_numbers_are_no_numbers(claude: Claude, project: Path) -> None:
     claude.says("Stop", 1)
     assert claude.of_type("iteration.finished")[0]["iteration"] == 1
     assert "max_iterations" not in claude.of_type("loop.started")[0]
+
+
+def test_what_is_seen_is_what_the_table_says(claude: Claude) -> None:
+    begin(claude, limit=2)
+    claude.says("PreCompact", 1, trigger="auto")
+    claude.says("PostCompact", 1)
+    turn(claude, 1, limit=2)
+    turn(claude, 2, limit=2)
+    gone(claude)
+    claude.says("SessionEnd", 1, reason="other")
+    sweep(str(claude.home), wait=True)
+    assert_known("others", "Claude Code's hooks, with ralph-wiggum", signals_of(claude.lines(), []))

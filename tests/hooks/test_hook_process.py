@@ -25,9 +25,9 @@ from ralph_otel.events import problem_with
 from ralph_otel.hooks import handling, turns
 from ralph_otel.hooks.reading import parse
 from ralph_otel.runs import fold, journals
+from support.pythons import python
 from support.strategies import json_values
 from support.tape import lines_of
-from test_old_pythons import python
 
 COMMAND = [sys.executable, "-m", "ralph_otel", "hook"]
 SOURCE = Path(ralph_otel.__file__).parent

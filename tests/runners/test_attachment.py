@@ -230,10 +230,3 @@ def test_an_adapter_of_a_runner_that_has_changed_says_so_and_raises_nothing(
     [line] = reports
     assert line.startswith(f"{runner.distribution} 9.0: not seen: ")
     assert line.endswith(f"ralph-otel is tested with {runner.distribution} {runner.tested[0]}")
-
-
-def test_the_table_says_what_is_seen_in_the_words_of_the_signals() -> None:
-    for runner in runners.RUNNERS:
-        assert runner.sees
-        assert set(runner.sees) <= set(runners.SIGNALS)
-        assert len(set(runner.sees)) == len(runner.sees)

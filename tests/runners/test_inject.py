@@ -5,65 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from sites import Site, loop, put_runner
 
 from ralph_otel.runners.launched import INJECTED, VARIABLE, Launch, take_launch, without
+from support.pythons import OLDER, VERSIONS, needed
 from support.tape import lines_of
 
-NAMES = ("python3.9", "python3.10", "python3.12", "python3.13", "python3.14")
-OLD_NAMES = ("python2", "python2.7", "python3.6", "python3.7", "python3.8")
 
-
-def works(command: str) -> bool:
-    """Whether there is a Python by that name, and not only a placeholder for one."""
-    path = shutil.which(command)
-    return path is not None and subprocess.run([path, "-c", "1"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.fixture(params=[sys.executable, *NAMES])
+@pytest.fixture(params=VERSIONS)
 def python(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name if works(name) else pytest.skip(f"no {name} on PATH")
-
-
-class Site:
-    """A folder on PYTHONPATH that is the environment of a Python, and a launch."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.runs = folder / "home" / "runs"
-        self.launch = Launch("launch-1", self.runs, 50)
-        folder.mkdir()
-
-    def module(self, name: str, text: str) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def distribution(self, name: str, version: str) -> None:
-        self.module(
-            f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-
-    def run(self, python: str, code: str, injected: bool = True, **changes: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        environment = {**environment, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", **changes}
-        if injected:
-            environment = self.launch.environment(environment)
-        return subprocess.run(
-            [python, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-
-    def says(self, python: str, code: str) -> Any:
-        """What the code prints, read as JSON; nothing else may be said."""
-        done = self.run(python, code)
-        assert done.stderr == ""
-        return json.loads(done.stdout)
+    return needed(request.param)
 
 
 @pytest.fixture
@@ -74,44 +29,7 @@ def site(tmp_path: Path) -> Site:
 @pytest.fixture
 def runner_site(site: Site) -> Site:
     """An environment with something that looks as ralphify does, for any Python."""
-    site.distribution("ralphify", "0.3.0")
-    site.module("ralphify/__init__.py", "from ralphify.engine import run_loop\n")
-    site.module("ralphify/_agent.py", "import subprocess\n\ndef execute(cmd):\n    subprocess.Popen(cmd).wait()\n")
-    site.module(
-        "ralphify/engine.py",
-        """
-import types
-from ralphify import _agent
-
-class Kind:
-    def __init__(self, value): self.value = value
-
-class Event:
-    def __init__(self, kind, **data): self.type, self.data = Kind(kind), data
-
-class Deaf:
-    def emit(self, event): pass
-
-def run_loop(config, state, emitter=None):
-    emitter = emitter or Deaf()
-    emitter.emit(Event("run_started", ralph_name="fake", max_iterations=1))
-    emitter.emit(Event("iteration_started", iteration=1))
-    _agent.execute(config.agent.split())
-    emitter.emit(Event("iteration_completed", iteration=1, returncode=0, duration=0.5))
-    emitter.emit(Event("run_stopped", reason="completed", total=1))
-""",
-    )
-    site.module("agent.py", "import json, os, sys; print(json.dumps([dict(os.environ), sys.path]))\n")
-    return site
-
-
-def loop(site: Site) -> str:
-    """Code that runs a loop whose agent prints its environment and its path."""
-    return (
-        "import sys, types, ralphify\n"
-        f"agent = sys.executable + ' {site.folder}/agent.py'\n"
-        "ralphify.run_loop(types.SimpleNamespace(agent=agent, max_iterations=1), None)\n"
-    )
+    return put_runner(site)
 
 
 def test_a_loop_is_seen_in_any_supported_python(python: str, runner_site: Site) -> None:
@@ -249,10 +167,9 @@ def test_without_one_there_is_none(python: str, site: Site) -> None:
     assert site.says(python, code) == expected
 
 
-@pytest.mark.parametrize("name", OLD_NAMES)
-def test_an_old_python_sees_nothing_of_it(name: str, site: Site) -> None:
-    if not works(name):
-        pytest.skip(f"no {name} on PATH")
+@pytest.mark.parametrize("version", OLDER)
+def test_an_old_python_sees_nothing_of_it(version: str, site: Site) -> None:
+    name = needed(version)
     site.module("sitecustomize.py", "value = 1\n")
     code = f"import sitecustomize, sys; print(sitecustomize.value, {INJECTED!r} in sys.path)"
     with_launch, without_launch = site.run(name, code), site.run(name, code, injected=False)

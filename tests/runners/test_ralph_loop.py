@@ -14,6 +14,7 @@ from workplace import (
     Workplace,
     assert_agrees,
     assert_crashed,
+    assert_seen_is_known,
     outcomes,
     signals_in,
     stop_reason,
@@ -36,15 +37,21 @@ def says(status: str, **step: Any) -> dict[str, Any]:
     return {"write": {**files, ".ralph/status": status}, **step}
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+
     def prepare(place: Workplace) -> None:
         (place.folder / "PROMPT.md").write_text("Do it.")
         (place.folder / ".ralphignore").write_text("account.jsonl\nhome/\nuser/\n")
-        subprocess.run([made.bin / "ralph", "init"], cwd=place.folder, env=place.environment, check=True)
+        subprocess.run(made.command("ralph", "init"), cwd=place.folder, env=place.environment, check=True)
 
     made = Stage("ralph-loop", tmp_path, prepare)
     return made
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return staged(tmp_path)
 
 
 def reboots(place: Workplace) -> list[str]:
@@ -160,7 +167,7 @@ def test_tests_are_seen_where_the_loop_runs_them(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     tested = stage.play([says("ROTATE"), says("CONTINUE", exit=1)], "python", "-c", SCRIPT)
-    assert signals_in([tested]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, tested)
 
 
 @pytest.mark.integration

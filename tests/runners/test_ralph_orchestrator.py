@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 from scripted import executable
-from workplace import HANGS, WORKS, Stage, Workplace, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import (
+    HANGS,
+    WORKS,
+    Stage,
+    Workplace,
+    assert_agrees,
+    assert_crashed,
+    assert_seen_is_known,
+    outcomes,
+    stop_reason,
+)
 
 ENABLED = ("claude", "kiro", "q", "gemini", "acp")
 COMPLETE = {"text": "All is well. LOOP_COMPLETE"}
@@ -46,8 +56,9 @@ def run(agent: str, iterations: int) -> tuple[str, ...]:
     return ("ralph", "run", "-c", f"{agent}.yml", "--no-git", "-a", agent, "-i", str(iterations))
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+
     def prepare(place: Workplace) -> None:
         (place.folder / "PROMPT.md").write_text("secret")
         for agent in ("gemini", "kiro", "acp"):
@@ -56,6 +67,11 @@ def stage(tmp_path: Path) -> Stage:
         executable(place.folder / "bin" / "codex-acp", ACP_AGENT.format(python=sys.executable))
 
     return Stage("ralph-orchestrator", tmp_path, prepare, ("gemini", "kiro-cli", "claude"))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return staged(tmp_path)
 
 
 def test_a_loop_completes(stage: Stage) -> None:
@@ -101,12 +117,12 @@ def test_why_it_stops(stage: Stage, plan: list[dict[str, Any]], iterations: int,
 
 @pytest.mark.integration
 def test_a_timeout_is_a_timeout(stage: Stage) -> None:
-    place = stage.same([HANGS, COMPLETE], *run("kiro", 3), RALPH_KIRO_TIMEOUT="1")
+    place = stage.same([HANGS, COMPLETE], *run("kiro", 3), RALPH_KIRO_TIMEOUT="4")
 
     assert outcomes(place) == [(1, "timeout"), (2, "success")]
     agent = place.lines("agent.finished")[0]
     assert (agent["agent"], agent["outcome"], agent["exit_code"]) == ("kiro", "timeout", -signal.SIGTERM)
-    assert 1.0 <= agent["duration"] < 5
+    assert 4.0 <= agent["duration"] < 10
     assert_agrees(place, agents=2)
 
 
@@ -158,4 +174,4 @@ def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     kiro = stage.play([COMPLETE], *run("kiro", 1))
     claude = stage.play([COMPLETE], "python", "-c", PROGRAM, "1")
 
-    assert signals_in([gemini, kiro, claude]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, gemini, kiro, claude)

@@ -6,15 +6,30 @@ import re
 from pathlib import Path
 
 import pytest
-from workplace import HANGS, WORKS, Stage, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import (
+    HANGS,
+    WORKS,
+    Stage,
+    assert_agrees,
+    assert_crashed,
+    assert_seen_is_known,
+    outcomes,
+    signals_in,
+    stop_reason,
+)
 
 RUN = ("ralph", "run", "secret words of a prompt", "-d", "0", "-n")
 COMPLETE = {"text": "RALPH_COMPLETE"}
 
 
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+    return Stage("ralph-py", tmp_path, agents=("claude", "aider"))
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage("ralph-py", tmp_path, agents=("claude", "aider"))
+    return staged(tmp_path)
 
 
 def test_a_loop_completes(stage: Stage) -> None:
@@ -104,7 +119,7 @@ def test_once_is_a_run_of_one_iteration(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     place = stage.play([WORKS, COMPLETE], *RUN, "3", "-m", "claude-x")
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)
 
 
 @pytest.mark.integration

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workplace import HANGS, WORKS, Stage, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import HANGS, WORKS, Stage, assert_agrees, assert_crashed, assert_seen_is_known, outcomes, stop_reason
 
 RUN = ("ralph-runner", "--no-plan", "--prompt", "secret", "--iterations", "2", "--max-iterations")
 DONE = {"text": "All is well. ###RALPH_COMPLETE###"}
 
 
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+    return Stage("ralph-runner", tmp_path)
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage("ralph-runner", tmp_path)
+    return staged(tmp_path)
 
 
 def test_a_task_is_completed(stage: Stage) -> None:
@@ -110,4 +115,4 @@ def test_a_command_line_that_is_wrong_is_no_loop(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     place = stage.play([WORKS, DONE], *RUN, "3", "--verify", "true")
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)

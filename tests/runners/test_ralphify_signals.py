@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from workplace import WORKS, Stage, Workplace, signals_in
+from workplace import WORKS, Stage, Workplace, assert_seen_is_known
 
 PAUSES = """
 import threading
@@ -25,11 +25,17 @@ run_loop(RunConfig(agent="claude -p", ralph_dir=my, ralph_file=my / "RALPH.md", 
 """
 
 
-@pytest.mark.integration
-def test_what_is_seen_is_what_the_table_says(tmp_path: Path) -> None:
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+
     def prepare(place: Workplace) -> None:
         (place.folder / "my" / "RALPH.md").write_text("---\nagent: claude -p\n---\nGo on.\n")
 
-    stage = Stage("ralphify", tmp_path, prepare)
+    return Stage("ralphify", tmp_path, prepare)
+
+
+@pytest.mark.integration
+def test_what_is_seen_is_what_the_table_says(tmp_path: Path) -> None:
+    stage = staged(tmp_path)
     place = stage.play([WORKS], "python", "-c", PAUSES)
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workplace import HANGS, Stage, assert_agrees, assert_crashed, outcomes, signals_in, stop_reason
+from workplace import HANGS, Stage, assert_agrees, assert_crashed, assert_seen_is_known, outcomes, stop_reason
 
 PROGRAM = """
 import asyncio, json, sqlite3, sys, time
@@ -63,9 +63,14 @@ FINDS: dict[str, Any] = {"journal": True, "text": json.dumps([{"id": "i1", "cont
 FINDS_NOTHING: dict[str, Any] = {"journal": True}
 
 
+def staged(tmp_path: Path) -> Stage:
+    """The runner, and places that are ready for it."""
+    return Stage("ralphx", tmp_path)
+
+
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
-    return Stage("ralphx", tmp_path)
+    return staged(tmp_path)
 
 
 def run(**setting: Any) -> tuple[str, ...]:
@@ -184,4 +189,4 @@ def test_a_killed_runner(stage: Stage) -> None:
 @pytest.mark.integration
 def test_what_is_seen_is_what_the_table_says(stage: Stage) -> None:
     place = stage.play([FINDS], *run(iterations=2, pause=True))
-    assert signals_in([place]) == set(stage.runner.sees)
+    assert_seen_is_known(stage, place)

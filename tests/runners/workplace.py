@@ -15,7 +15,8 @@ from environments import environment_of
 from scripted import Project, executable, launched
 
 from ralph_otel.events import Line
-from ralph_otel.runners import RUNNERS, SIGNALS, Runner
+from ralph_otel.runners import RUNNERS, Runner
+from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
 
@@ -27,12 +28,21 @@ HANGS: dict[str, Any] = {"until": "release"}
 """The agent works until the file is there."""
 _VOLATILE = (
     (re.compile(r"  \x1b\[38;5;81m[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏][^\n]*\n"), ""),  # frames of a spinner, each followed by a return
+    (re.compile(r"Linux: (systemd-inhibit|No effective sleep)[^\n]*\n"), ""),  # ralph-loop, if it notices in time
     (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "DATE"),
     (re.compile(r"\d{8}[-_]\d{6}"), "STAMP"),
     (re.compile(r"(?<=-)[0-9a-f]{4}(?=[/\s])"), "ID"),
-    (re.compile(r"(?<![\w.;\[])(\d+m ?)?\d+(\.\d+)?( ?s|m0s| seconds?)\b"), "DURATION"),
+    (re.compile(r"(?:(?<![\w.;\[])|(?<=\x1b\[38;5;255m))(\d+m ?)?\d+(\.\d+)?( ?s|m0s| seconds?)\b"), "DURATION"),
 )
+_ENTRY = """
+import sys
+from importlib.metadata import distribution
+[script] = [each for each in distribution(sys.argv[1]).entry_points if each.name == sys.argv[2]]
+sys.argv = sys.argv[2:]
+sys.exit(script.load()())
+"""
+"""What a distribution's command does."""
 _LATENESS = 2.5
 """Seconds by which a duration that a runner takes may exceed what its agent says: an interpreter starts and ends."""
 
@@ -92,6 +102,7 @@ class Stage:
     ) -> None:
         self.runner: Runner = next(runner for runner in RUNNERS if runner.distribution == distribution)
         self.bin = environment_of(distribution, self.runner.tested[0]) / "bin"
+        self._scripts: Path | None = None
         self._folder = folder
         self._prepare = prepare
         self._agents = agents
@@ -107,7 +118,13 @@ class Stage:
     def command(self, *arguments: str) -> list[str]:
         """A command: a program, by preference of the runner's environment, and arguments."""
         program = self.bin / arguments[0]
+        if self._scripts is not None and (self._scripts / arguments[0]).exists() and not program.exists():
+            return [str(self.bin / "python"), "-c", _ENTRY, self.runner.distribution, *arguments]
         return [str(program) if program.exists() else arguments[0], *arguments[1:]]
+
+    def moved(self, environment: Path) -> None:
+        """From now on run it in another environment that has it, too, but not its commands."""
+        self._scripts, self.bin = self.bin, environment / "bin"
 
     def play(self, plan: Sequence[dict[str, Any]], *arguments: str, **changes: str) -> Workplace:
         """Run it to its end under `ralph-otel run`, in a fresh folder."""
@@ -119,7 +136,7 @@ class Stage:
         """Run it without and with `ralph-otel run`, and find the same. Returns the place of the second."""
         without = self.workplace(plan)
         without.done = without.run(self.command(*arguments), **changes)
-        return _compared(without, self.play(plan, *arguments, **changes))
+        return compared(without, self.play(plan, *arguments, **changes))
 
     def same_when_interrupted(self, plan: Sequence[dict[str, Any]], *arguments: str, ordered: bool = True) -> Workplace:
         """Without and with, press ctrl-C while an agent hangs, and find the same.
@@ -136,7 +153,7 @@ class Stage:
             place.done = _ended(process)
             places.append(place)
         without, place = places
-        return _compared(without, place, str if ordered else _sorted)
+        return compared(without, place, str if ordered else _sorted)
 
     def same_without_journals(self, plan: Sequence[dict[str, Any]], *arguments: str) -> None:
         """Run it without, and with `ralph-otel run` but no place for journals any more, and find the same output."""
@@ -164,7 +181,7 @@ def _ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def _compared(without: Workplace, place: Workplace, arrange: Callable[[str], str] = str) -> Workplace:
+def compared(without: Workplace, place: Workplace, arrange: Callable[[str], str] = str) -> Workplace:
     assert arrange(settled(place.done.stdout, place)) == arrange(settled(without.done.stdout, without))
     assert arrange(settled(place.done.stderr, place)) == arrange(settled(without.done.stderr, without))
     assert place.done.returncode == without.done.returncode
@@ -231,51 +248,23 @@ def outcomes(place: Workplace) -> list[tuple[int, str]]:
 
 
 def stop_reason(place: Workplace) -> str:
-    """Why the loop stopped, which is the journal's last line."""
-    last = place.lines()[-1]
-    assert last["type"] == "loop.stopped"
-    return str(last["reason"])
-
-
-_FIELDS: dict[str, tuple[str, str]] = {
-    "outcome": ("iteration.finished", "outcome"),
-    "duration": ("iteration.finished", "duration"),
-    "session": ("session.ended", "session"),
-    "reboot": ("reboot.started", "reason"),
-    "tests": ("tests.finished", "passed"),
-    "progress": ("progress.measured", "score"),
-    "files": ("progress.measured", "files_changed"),
-    "lines": ("progress.measured", "lines_added"),
-    "agent process": ("agent.finished", "agent"),
-    "pid": ("agent.finished", "pid"),
-    "exit code": ("agent.finished", "exit_code"),
-    "model": ("agent.started", "model"),
-    "tokens": ("usage.measured", "output_tokens"),
-    "context": ("context.measured", "percent"),
-    "turns": ("agent.finished", "turns"),
-    "tools": ("tool.called", "tool"),
-    "stop reason": ("loop.stopped", "reason"),
-}
+    """Why the loop stopped. After its end come only figures of its last iterations' progress, if any."""
+    lines = place.lines()
+    [end] = [number for number, line in enumerate(lines) if line["type"] == "loop.stopped"]
+    assert {line["type"] for line in lines[end + 1 :]} <= {"progress.measured"}
+    return str(lines[end]["reason"])
 
 
 def signals_in(places: Iterable[Workplace]) -> set[str]:
     """Which of the signals have arrived in the journals of these places."""
     lines: list[Line] = []
-    given: list[str] = []
+    given: list[str | None] = []
     for place in places:
         lines += [line for journal in place.journals() for line in lines_of(journal)]
         given += [call["environment"].get("TRACEPARENT") for call in place.calls()]
-    spans = {f"00-{line['trace_id']}-{line['span_id']}-01" for line in lines if line["type"] == "agent.started"}
-    seen = {name for name, (kind, field) in _FIELDS.items() if any(x["type"] == kind and field in x for x in lines)}
-    kinds = {line["type"] for line in lines}
-    sources = {line.get("cost_source") for line in lines if "cost_usd" in line}
-    conditions = {
-        "iterations": {"iteration.started", "iteration.finished"} <= kinds,
-        "cost": "reported" in sources,
-        "estimated cost": "estimated" in sources,
-        "pause": {"loop.paused", "loop.resumed"} <= kinds,
-        "TRACEPARENT": set(given) == spans,
-    }
-    seen |= {name for name, holds in conditions.items() if holds}
-    assert seen <= set(SIGNALS)
-    return seen
+    return signals_of(lines, given)
+
+
+def assert_seen_is_known(stage: Stage, *places: Workplace) -> None:
+    """What has been seen of the runner is what `tests/seen.json` says."""
+    assert_known("runners", f"{stage.runner.distribution} {stage.runner.tested[0]}", signals_in(places))

@@ -6,13 +6,17 @@ import json
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from scripts import Workplace, launched, program
 
 import ralph_otel
+from ralph_otel.shims.command import QUESTIONS
+from ralph_otel.shims.folder import AGENTS
 from ralph_otel.shims.shell_loop import name_of, reason_of
+from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
 
@@ -122,6 +126,12 @@ def test_usage_context_and_tools_come_from_the_stream(place: Workplace) -> None:
     assert [(line["tool"], line["outcome"]) for line in tools] == [("Edit", "success")] * 3
     assert [line["parent_span_id"] for line in tools] == [line["span_id"] for line in agents[:3]]
     assert b"hidden" not in place.journals()[0].read_bytes()
+
+
+def test_what_is_seen_is_what_the_table_says(place: Workplace) -> None:
+    place.run(bash("claude json:1 --model m | cat; claude out:x exit:1"))
+    given = [call["environment"].get("TRACEPARENT") for call in place.account("argv")]
+    assert_known("others", "a shell script", signals_of(place.lines(), given))
 
 
 def test_what_a_resumed_conversation_has_used_is_counted_once(place: Workplace) -> None:
@@ -241,6 +251,15 @@ def test_further_commands_are_agents_if_their_user_says_so(place: Workplace) -> 
     assert [line["agent"] for line in place.lines("agent.finished")] == ["my-agent", "my-agent", "claude"]
 
 
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_known_agent_is_seen_by_its_name(tmp_path: Path, name: str) -> None:
+    place = Workplace(tmp_path / "agents", name)
+    place.run(bash(f"{name} out:a; echo x | xargs {name}; {name} exit:3 | cat"))
+    agents = place.lines("agent.finished")
+    assert [(line["agent"], line["exit_code"]) for line in agents] == [(name, 0), (name, 0), (name, 3)]
+    assert len(place.account("exit")) == 3
+
+
 def test_an_agent_that_is_not_there_is_named(place: Workplace) -> None:
     done = place.run(bash("claude", "--agent", "other"))
     assert done.stderr == b"ralph-otel: --agent other: not seen, for there is no such command on PATH\n"
@@ -270,6 +289,14 @@ def test_a_script_without_an_agent_has_no_loop(place: Workplace) -> None:
     assert b"--agent" in line
 
 
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_asking_an_agent_what_it_is_sets_none_to_work(place: Workplace, question: str) -> None:
+    place.run(bash(f"claude {question}; claude out:a; claude {question}"))
+    assert len(place.account("argv")) == 3
+    assert len(place.lines("iteration.finished")) == 1
+    assert ["TRACEPARENT" in call["environment"] for call in place.account("argv")] == [False, True, False]
+
+
 def test_an_agent_that_cannot_be_executed_is_a_failed_iteration(place: Workplace) -> None:
     program(place.bin / "claude", "#!/nonexistent/interpreter\n")
     done = place.run(bash("claude; echo $?"))
@@ -292,7 +319,8 @@ def test_without_a_place_for_journals_the_script_runs_on(place: Workplace) -> No
 
 
 def test_without_a_place_for_stand_ins_they_are_made_at_home(place: Workplace) -> None:
-    """Where nothing can be written for temporary files, the journals' folder will do."""
+    """Where nothing can be written for temporary files, the journals' folder will do, if its path is not too long."""
+    place.home = Path(tempfile.mkdtemp(prefix="ralph-home-", dir="/tmp"))
     code = (
         "import sys, tempfile\n"
         "make = tempfile.mkdtemp\n"
@@ -307,6 +335,7 @@ def test_without_a_place_for_stand_ins_they_are_made_at_home(place: Workplace) -
     assert done.stdout.startswith(b"a\n" + bytes(place.home))
     assert len(place.lines("iteration.finished")) == 1
     assert [path.name for path in place.home.iterdir()] == ["runs"]
+    shutil.rmtree(place.home)
 
 
 def test_nothing_is_left_behind(place: Workplace, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("python", environment.python),
     ("packages", environment.packages),
     ("runners", environment.runners),
+    ("enabled", environment.enabled),
     ("agents", environment.agents),
     ("hooks", environment.hooks),
     ("configuration", configuration.fields),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from ralph_otel import enabling
 from ralph_otel.agents import PARSERS
 from ralph_otel.doctor.findings import Finding, Subject, ok, warning
 from ralph_otel.runners import RUNNERS, version_of
@@ -90,6 +92,19 @@ def runners(subject: Subject) -> Iterator[Finding]:
     if not found:
         known = ", ".join(runner.distribution for runner in RUNNERS)
         yield ok(f"none of {known} here; `ralph-otel run` finds them in their own environments, too")
+
+
+def enabled(subject: Subject) -> Iterator[Finding]:
+    """The environments whose runners register themselves, by `ralph-otel enable`."""
+    files = enabling.noted(subject.config.home)
+    for file, interpreter in files.items():
+        if enabling.is_current(Path(file)):
+            yield ok(f"runners of {interpreter} register themselves, by {file}")
+        else:
+            again = f"ralph-otel enable --python {shlex.quote(interpreter)}"
+            yield warning(f"{file} is of another ralph-otel than this", again)
+    if not files:
+        yield ok("no runners register themselves; `ralph-otel enable` has those of an environment do it")
 
 
 def agents(subject: Subject) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def find(base: str, environment: Mapping[str, str]) -> Attached | None:
     if run:
         paths = [run if run.endswith(".jsonl") and os.path.isabs(run) else f"{base}/runs/{run}.jsonl"]  # noqa: PTH117
     else:
-        paths = _newest(f"{base}/runs")
+        paths = newest(f"{base}/runs")
     for path in paths:
         end = tail(path, _TAIL)
         if (run or (ids is not None and ids[0].encode() in end)) and end:
@@ -63,7 +63,8 @@ def find(base: str, environment: Mapping[str, str]) -> Attached | None:
     return None
 
 
-def _newest(folder: str) -> list[str]:
+def newest(folder: str) -> list[str]:
+    """The journals that were written last, at most thirty, the newest first."""
     try:
         with os.scandir(folder) as entries:
             known = [(entry.stat().st_mtime, entry.path) for entry in entries if entry.name.endswith(".jsonl")]

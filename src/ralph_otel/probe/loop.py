@@ -133,6 +133,11 @@ class Loop(Span):
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
+    @property
+    def outer_span_id(self) -> str | None:
+        """The span that the loop stands in, of whoever has started it; None where there is none."""
+        return self._outer.span_id if self._has_parent else None
+
     def _started_event(self) -> Event:
         return self._started_with
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ralph_otel.events import VERSION, Line, ProgressMeasured
@@ -38,7 +38,7 @@ class ProgressWatch(Onlooker):
     """
 
     def __init__(
-        self, journals: Callable[[], Iterator[Path]], folder: Path, launched: int, exclude: Sequence[Path] = ()
+        self, journals: Callable[[], Iterable[Path]], folder: Path, launched: int, exclude: Sequence[Path] = ()
     ) -> None:
         self._journals = journals
         self._folders = [folder]

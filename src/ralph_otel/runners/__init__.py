@@ -33,48 +33,12 @@ class Runner:
             adapter is attached.
         tested: the versions the adapter is tested with. It is attached to others as well, and says what it misses.
         adapter: the full name of the adapter's module. It has `attach(start_loop, version, report)` and `detach()`.
-        sees: which of `SIGNALS` arrive, with agents whose output is understood.
     """
 
     distribution: str
     module: str
     tested: tuple[str, ...]
     adapter: str
-    sees: tuple[str, ...]
-
-
-SIGNALS = {
-    "iterations": "each iteration, when it begins and ends",
-    "outcome": "whether it succeeded, failed, took too long or was cancelled",
-    "duration": "how long it took",
-    "session": "each context window",
-    "reboot": "contexts that were given up, and why",
-    "tests": "results of tests",
-    "progress": "whether an iteration made progress",
-    "files": "how many files it changed",
-    "lines": "how many lines it changed",
-    "agent process": "each agent's name, how long it ran and how it ended",
-    "pid": "its process id",
-    "exit code": "its exit code",
-    "model": "the model that it was asked to use",
-    "TRACEPARENT": "the trace goes on in the agent",
-    "tokens": "tokens by kind and model",
-    "cost": "US dollars, as the agent reports them",
-    "estimated cost": "US dollars, as the runner guesses them",
-    "context": "how full the context window is",
-    "turns": "the agent's turns of conversation",
-    "tools": "its tool calls",
-    "pause": "when the loop waits",
-    "stop reason": "why the loop ended",
-}
-"""What there is to be seen of a runner, and what that is."""
-_ALWAYS = ("iterations", "outcome", "duration", "session", "agent process", "TRACEPARENT", "stop reason")
-_PROCESS = ("pid", "exit code")
-_CLAUDE = ("tokens", "cost", "turns")
-
-
-def _sees(*signals: str) -> tuple[str, ...]:
-    return tuple(signal for signal in SIGNALS if signal in (*_ALWAYS, *signals))
 
 
 RUNNERS = (
@@ -83,54 +47,52 @@ RUNNERS = (
         "ralphify.engine",
         ("0.3.0",),
         "ralph_otel.runners.ralphify",
-        _sees(*_PROCESS, *_CLAUDE, "context", "tools", "pause"),
     ),
     Runner(
         "ralph-loop",
         "ralph.core.loop",
         ("0.6.0",),
         "ralph_otel.runners.ralph_loop",
-        _sees(*_PROCESS, "reboot", "tests", "progress", "files"),
     ),
     Runner(
         "ralph-orchestrator",
         "ralph_orchestrator.orchestrator",
         ("1.2.3",),
         "ralph_otel.runners.ralph_orchestrator",
-        _sees(*_PROCESS, *_CLAUDE, "estimated cost", "context", "tools"),
     ),
     Runner(
         "ralph-py",
         "ralph.core",
         ("0.4.0",),
         "ralph_otel.runners.ralph_py",
-        _sees(*_PROCESS, "model"),
     ),
     Runner(
         "ralph-runner",
         "ralph_runner.cli",
         ("0.1.0",),
         "ralph_otel.runners.ralph_runner",
-        _sees(*_PROCESS, *_CLAUDE, "model", "context", "tools", "tests"),
     ),
     Runner(
         "ralphx",
         "ralphx.core.executor",
         ("0.4.3",),
         "ralph_otel.runners.ralphx",
-        _sees(*_PROCESS, *_CLAUDE, "model", "context", "tools", "progress", "pause"),
     ),
     Runner(
         "ralphkit",
         "ralphkit.engine",
         ("0.1.7",),
         "ralph_otel.runners.ralphkit",
-        _sees(*_PROCESS, *_CLAUDE, "model", "progress", "lines"),
     ),
 )
 """Every runner that has an adapter."""
 
 _waiting: list[AfterImport] = []
+
+
+def modules() -> list[str]:
+    """The modules that make runners known, each once."""
+    return list(dict.fromkeys(runner.module for runner in RUNNERS))
 
 
 def version_of(runner: Runner) -> str | None:
@@ -174,7 +136,7 @@ def attach_all(start_loop: StartLoop) -> None:
             attach(runner, version, start_loop, notice)
 
     later = []
-    for module in dict.fromkeys(runner.module for runner in RUNNERS):
+    for module in modules():
         if module in sys.modules:
             imported(module)
         else:
@@ -183,6 +145,11 @@ def attach_all(start_loop: StartLoop) -> None:
         finder = AfterImport(later, imported)
         _waiting.append(finder)
         sys.meta_path.insert(0, finder)
+
+
+def attached() -> bool:
+    """Whether `attach_all` holds, and waits for a runner to be imported."""
+    return bool(_waiting)
 
 
 def detach_all() -> None:

@@ -9,7 +9,6 @@ Standard library only, Python 3.9 and later.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -18,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ralph_otel import notices, runners
+from ralph_otel import runners
 from ralph_otel.events import Line
 from ralph_otel.journal import Journal, create_folder
 from ralph_otel.probe import Loop
@@ -51,8 +50,7 @@ class Launch:
         environment = without(base)
         path = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = INJECTED + os.pathsep + path if path else INJECTED
-        modules = ",".join(dict.fromkeys(runner.module for runner in runners.RUNNERS))
-        environment[VARIABLE] = f"{self.run_id}|{modules}|{self.trace_iterations}|{self.folder}"
+        environment[VARIABLE] = f"{self.run_id}|{','.join(runners.modules())}|{self.trace_iterations}|{self.folder}"
         return environment
 
     def paths(self) -> Iterator[Path]:
@@ -73,8 +71,11 @@ class Launch:
         """A loop that writes the next free journal. Arguments as for `ralph_otel.probe.Loop`.
 
         Raises:
-            OSError: no journal can be made.
+            OSError: no journal can be made, or the program reports the loop itself, by handles of its own.
         """
+        theirs = sys.modules.get("ralph_otel.probe")  # of the program, if it uses ralph-otel itself
+        if theirs is not None and theirs.current() is not None:
+            raise FileExistsError("a part of this loop is reported already")
         journal = self.journal()
 
         def write(line: Line) -> None:
@@ -118,37 +119,3 @@ def take_launch(environment: MutableMapping[str, str]) -> Launch | None:
             environment.pop(name, None)
     makes_sense = run_id and every.isdecimal() and Path(folder).is_absolute()
     return Launch(run_id, Path(folder), int(every)) if makes_sense else None
-
-
-def attach(module: str) -> None:
-    """Called in a runner, or what looks like one, when one of the modules that were waited for has been executed."""
-    for runner, version in runners.installed(module):
-        launch = take_launch(os.environ) or _launch
-        if launch is not None:
-            _remember(launch)
-            say = _say_once if version not in runner.tested else _say_nothing
-            runners.attach(runner, version, launch.loop, say)
-
-
-_launch: Launch | None = None
-_said = False
-
-
-def _remember(launch: Launch) -> None:
-    global _launch
-    if _launch is None:
-        _launch = launch
-        quiet = logging.Logger("ralph_otel")  # in nobody's hierarchy: the runner's output stays as it is
-        quiet.addHandler(logging.NullHandler())
-        notices.logger = quiet
-
-
-def _say_nothing(text: str) -> None:
-    """A version that is tested: what happens to be wrong here is no news of the runner."""
-
-
-def _say_once(text: str) -> None:
-    global _said
-    if not _said:
-        _said = True
-        print(f"ralph-otel: {text}", file=sys.stderr)  # noqa: T201 — the only line that a runner's output may gain

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.folder import AGENTS, Folder, installed
 from ralph_otel.shims.listener import Listener
 from ralph_otel.shims.shell_loop import Onlooker, ShellLoop, name_of
+from ralph_otel.tracecontext import TraceContext
 
 
 class ShellAgents:
@@ -43,12 +44,23 @@ class ShellAgents:
         """The environment for the command: `base`, with a PATH on which the stand-ins come first."""
         return self._folder.environment(base)
 
-    def start(self, onlooker: Onlooker | None = None) -> None:
+    @property
+    def place(self) -> TraceContext:
+        """Where the agents belong: a trace, its flags, and the span around the loop, "" where there is none."""
+        return self._loop.place
+
+    def began(self) -> bool:
+        """Whether the loop has begun, by an agent that nobody else has told of."""
+        return self._loop.began
+
+    def start(self, onlooker: Onlooker | None = None, spoken_for: Callable[[], bool] = lambda: False) -> None:
         """The command has started: take what the stand-ins tell.
 
         Args:
             onlooker: is told as well, on another thread.
+            spoken_for: whether somebody else tells of the loop; the agents are then not told of here.
         """
+        self._loop.spoken_for = spoken_for
         if onlooker is not None:
             self._loop.onlooker = onlooker
         self._listener.start()

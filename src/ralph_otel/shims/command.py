@@ -31,6 +31,8 @@ INJECT = os.path.join("ralph_otel", "inject")  # noqa: PTH118 — pathlib takes 
 SOCKET, TRACE = "socket", "trace"
 """Files beside it: what the launch listens on, and the trace id and flags that its agents belong to."""
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+QUESTIONS = ("--version", "-v", "-V", "version", "--help", "-h", "help")
+"""Arguments that, on their own, do not set an agent to work."""
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 """What Python sets LC_CTYPE to, for itself and its children, where the locale is C."""
 
@@ -56,7 +58,7 @@ def main(name: str, installed: str, parsed: bool) -> NoReturn:
     command = [name, *sys.argv[1:]]
     # A runner that speaks for itself takes the launch out of its environment, and gives its agents a TRACEPARENT.
     inside = not launched and "TRACEPARENT" in environment
-    trace, connection = ("", -1) if inside else connect(folder)
+    trace, connection = ("", -1) if inside or is_question(command) else connect(folder)
     if connection < 0:
         become(path, command, environment)
     trace_id, flags = trace.split()
@@ -158,6 +160,11 @@ def cannot_run(name: str, error: OSError) -> int:
     except OSError:
         pass
     return 127 if missing else 126
+
+
+def is_question(command: list[str]) -> bool:
+    """Whether a command only asks what it is called with: many scripts and runners do so before they begin."""
+    return len(command) == 2 and command[1] in QUESTIONS
 
 
 def model_of(command: list[str]) -> str:

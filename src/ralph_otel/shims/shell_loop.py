@@ -21,6 +21,7 @@ from ralph_otel.probe import Agent, Loop
 from ralph_otel.runners.launched import Launch
 from ralph_otel.runners.watch import Turn
 from ralph_otel.shims.listener import Frame
+from ralph_otel.tracecontext import TraceContext
 
 RUNNER = "shell"
 _INTERPRETERS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "python", "python3", "node", "bun", "perl", "ruby")
@@ -73,6 +74,8 @@ class ShellLoop:
     def __init__(self, name: str, launch: Launch, trace_changed: Callable[[str, int], None]) -> None:
         self.onlooker = Onlooker()
         """Is told of every agent."""
+        self.spoken_for: Callable[[], bool] = lambda: False
+        """Whether somebody else tells of the loop; asked when its first agent starts, and before each while it is."""
         self.totals = Totals()
         self.now: int | None = None
         """When what is written now happened, in Unix nanoseconds; None: now."""
@@ -83,6 +86,16 @@ class ShellLoop:
         self._loop = Loop(name, self._write, runner=RUNNER, trace_iterations=launch.trace_iterations)
         self._session = self._loop.session()
         trace_changed(self._loop.trace_id, self._loop.flags)
+
+    @property
+    def place(self) -> TraceContext:
+        """Where the loop belongs: its trace, the flags, and the span around it, "" where there is none."""
+        return TraceContext(self._loop.trace_id, self._loop.outer_span_id or "", self._loop.flags)
+
+    @property
+    def began(self) -> bool:
+        """Whether an agent has been told of."""
+        return self._journal is not None or self._lost
 
     def meet(self) -> AgentRun:
         """What takes the words of a new agent's stand-in."""
@@ -187,6 +200,8 @@ class AgentRun:
         return True
 
     def _start(self, values: list[str]) -> None:
+        if not self._loop.began and self._loop.spoken_for():
+            return
         pid, started, name, trace_id, span_id, stand_in, parent, model, folder, *logs = values
         self._stand_in, self._has_timeout = int(stand_in), _is_timeout(int(parent))
         self._loop.now = int(started)

@@ -65,6 +65,7 @@ class Orchestrator:
 
     runner: ClassVar[str] = RUNNER
     watched: ClassVar[tuple[str, ...]] = ("", ".ralph")
+    resolution: ClassVar[int] = 1
 
     def __init__(self, name: str | None = None) -> None:
         self.bad = 0

@@ -70,6 +70,7 @@ class RalphClaudeCode:
 
     runner: ClassVar[str] = RUNNER
     watched: ClassVar[tuple[str, ...]] = ("", ".ralph", ".ralph/logs")
+    resolution: ClassVar[int] = SECOND
 
     def __init__(self) -> None:
         self.bad = 0

@@ -35,6 +35,7 @@ class RalphLoop:
 
     runner: ClassVar[str] = RUNNER
     watched: ClassVar[tuple[str, ...]] = ("", ".ralph", ".ralph/history/*")
+    resolution: ClassVar[int] = SECOND
 
     def __init__(self) -> None:
         self.bad = 0

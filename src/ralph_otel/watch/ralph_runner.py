@@ -30,6 +30,7 @@ class RalphRunner:
 
     runner: ClassVar[str] = RUNNER
     watched: ClassVar[tuple[str, ...]] = ("", "runs", "runs/*")
+    resolution: ClassVar[int] = SECOND
 
     def __init__(self) -> None:
         self.bad = 0

@@ -46,6 +46,7 @@ class RalphTui:
 
     runner: ClassVar[str] = RUNNER
     watched: ClassVar[tuple[str, ...]] = ("", ".ralph-tui", ".ralph-tui/iterations")
+    resolution: ClassVar[int] = 1_000_000
 
     def __init__(self) -> None:
         self.bad = 0

@@ -32,6 +32,7 @@ from ralph_otel.journal import BadLine, Follower, Journal, decode, encode
 from ralph_otel.notices import notice
 from ralph_otel.recovery import gone
 from ralph_otel.state import RunState
+from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.source import SECOND, Batch, Seen
 
 _PARTS = ("session", "iteration", "agent")
@@ -45,14 +46,16 @@ class Scribe:
         folder: where journals are.
         source: the source's name, the same after a restart.
         trace_iterations: after so many iterations a loop goes on in a trace of its own; 0: never.
+        place: where new runs belong: a trace, its flags, and the span around them, "" where there is none.
     """
 
-    def __init__(self, folder: Path, source: str, trace_iterations: int = 0) -> None:
+    def __init__(self, folder: Path, source: str, trace_iterations: int = 0, place: TraceContext | None = None) -> None:
         self.runs: dict[str, Run] = {}
         """By run id: those of the source that there are, and those that are written."""
         self._folder = folder
         self._suffix = sha256(source.encode(errors="surrogateescape")).hexdigest()[:8]
         self._trace_iterations = trace_iterations
+        self._place = place
         self._by_name: dict[str, Run] = {}
         self._by_mark: dict[str, Run] = {}
         for path in sorted(folder.glob(f"*-{self._suffix}.jsonl")):
@@ -85,7 +88,7 @@ class Scribe:
             if run_id not in self.runs:
                 break
             began += 1
-        run = self.runs[run_id] = Run(self._folder / f"{run_id}.jsonl", self._trace_iterations)
+        run = self.runs[run_id] = Run(self._folder / f"{run_id}.jsonl", self._trace_iterations, self._place)
         return run
 
     def settle(self, now: int, patience: float) -> Iterator[Run]:
@@ -103,6 +106,12 @@ class Scribe:
                 event = Seen(run.state.last, LoopStopped("crashed"), f"crashed.{run.state.last}")
                 if run.write(Batch("", f"crashed {run.state.last}", [event])):
                     yield run
+
+    def end(self, reason: str, now: int) -> None:
+        """End the runs that go on and have been written to here, as of a time in Unix nanoseconds."""
+        for run in {id(run): run for run in self._by_name.values()}.values():
+            if run.state.active:
+                run.write(Batch("", f"ended {now}", [Seen(now, LoopStopped(reason), f"ended.{now}")]))
 
     def close(self) -> None:
         """Give the file handles back."""
@@ -128,10 +137,10 @@ class Run:
 
     Args:
         path: the journal; its stem is the run's id.
-        trace_iterations: see `Scribe`.
+        trace_iterations, place: see `Scribe`.
     """
 
-    def __init__(self, path: Path, trace_iterations: int = 0) -> None:
+    def __init__(self, path: Path, trace_iterations: int = 0, place: TraceContext | None = None) -> None:
         self.path = path
         self.run_id = path.stem
         self.keys: set[str] = set()
@@ -141,6 +150,7 @@ class Run:
         """How long the journal was when it was loaded, in bytes."""
         self._trace_iterations = trace_iterations
         self._part = 0
+        self._place = place
         self._journal: _Batches | None = None
 
     def load(self) -> Iterator[str]:
@@ -165,6 +175,9 @@ class Run:
         if isinstance(source, dict) and isinstance(source.get("key"), str) and isinstance(source.get("mark"), str):
             self.keys.add(source["key"])
             yield source["mark"]
+        if line["type"] == LoopStarted.type and self._place is None and "trace_id" in line:
+            sampled = line.get("trace_flags", tracecontext.SAMPLED)
+            self._place = TraceContext(line["trace_id"], line.get("parent_span_id", ""), sampled)
         if line["type"] == TraceContinued.type:
             self._part = line["part"] - 1
         self.state.apply(line)
@@ -231,8 +244,8 @@ class Run:
         if isinstance(event, LoopStarted):
             event.pid, event.host = batch.pid, tracecontext.host_name() if batch.pid else None
         line: Line = {"v": VERSION, "type": event.type, "ts": seen.ts, "loop": self.run_id}
-        line.update(self._place(seen))
-        if isinstance(event, LoopStarted) and not tracecontext.sampled_at_root(self._trace(0), os.environ):
+        line.update(self._ids(seen))
+        if isinstance(event, LoopStarted) and not self._sampled():
             line["trace_flags"] = 0
         line.update((name, value) for name, value in vars(event).items() if value is not None)
         line["source"] = {"mark": batch.mark, "key": seen.key}
@@ -252,10 +265,18 @@ class Run:
         number = iteration.partition(".")[0]
         return (int(number) - 1) // self._trace_iterations if self._trace_iterations and number.isdecimal() else 0
 
-    def _place(self, seen: Seen) -> dict[str, str]:
+    def _sampled(self) -> bool:
+        if self._place is not None:
+            return bool(self._place.flags & tracecontext.SAMPLED)
+        return tracecontext.sampled_at_root(self._trace(0), os.environ)
+
+    def _ids(self, seen: Seen) -> dict[str, str]:
         """Trace, span and parent of a line."""
         if not seen.iteration:
-            return {"trace_id": self._trace(self._part), "span_id": self._span("loop", self._part)}
+            ids = {"trace_id": self._trace(self._part), "span_id": self._span("loop", self._part)}
+            if isinstance(seen.event, LoopStarted) and self._place is not None and self._place.span_id:
+                ids["parent_span_id"] = self._place.span_id
+            return ids
         part, open_ = self._part_of(seen.iteration), self._parts(seen.iteration)
         ids = {"trace_id": self._trace(part)}
         kind = seen.event.type.partition(".")[0]
@@ -278,6 +299,8 @@ class Run:
         return [part for part in _PARTS if f"{iteration}/{known[part]}" in self.keys]
 
     def _trace(self, part: int) -> str:
+        if part == 0 and self._place is not None:
+            return self._place.trace_id
         return sha256(f"{self.run_id} trace {part}".encode()).hexdigest()[:32]
 
     def _span(self, kind: str, name: str | int) -> str:

@@ -68,6 +68,29 @@ class Batch:
     pid: int | None = None
 
 
+class Late:
+    """Holds back the batches of a run until one of them tells of something that has happened since a moment.
+
+    Args:
+        since: the moment, in Unix nanoseconds.
+    """
+
+    def __init__(self, since: int) -> None:
+        self._since = since
+        self._held: dict[str, list[Batch]] = {}
+        self._wanted: set[str] = set()
+
+    def only(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches of wanted runs, those that were held back first."""
+        for batch in batches:
+            held = self._held.setdefault(batch.run, [])
+            held.append(batch)
+            if batch.run in self._wanted or any(seen.ts >= self._since for seen in batch.seen):
+                self._wanted.add(batch.run)
+                yield from held
+                held.clear()
+
+
 class Folder(Protocol):
     """The files that a format reads. Names are relative, with `/`."""
 
@@ -106,6 +129,8 @@ class Format(Protocol):
     """The runner's name, as its package is called."""
     watched: ClassVar[tuple[str, ...]]
     """The folders whose changes matter; "" is the folder itself. Patterns allowed."""
+    resolution: ClassVar[int]
+    """The nanoseconds between two times that the files can tell apart."""
     bad: int
     """Lines and files that could not be used."""
 

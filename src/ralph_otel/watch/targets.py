@@ -11,6 +11,7 @@ from ralph_otel.events import LoopStarted, LoopStopped
 from ralph_otel.hooks.handling import sweep
 from ralph_otel.journal import runs_folder
 from ralph_otel.notices import notice
+from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.files import DiskFolder
 from ralph_otel.watch.memory import Memory
 from ralph_otel.watch.orchestrator import Orchestrator
@@ -19,7 +20,7 @@ from ralph_otel.watch.ralph_loop import RalphLoop
 from ralph_otel.watch.ralph_runner import RalphRunner
 from ralph_otel.watch.ralph_tui import RalphTui
 from ralph_otel.watch.scribe import Run, Scribe
-from ralph_otel.watch.source import Batch, Format
+from ralph_otel.watch.source import Batch, Format, Late
 
 FORMATS: tuple[Callable[[], Format], ...] = (Orchestrator, RalphClaudeCode, RalphLoop, RalphTui, RalphRunner)
 """The runners whose files are known."""
@@ -36,10 +37,12 @@ class Wanted:
     Args:
         again: also what an earlier watch has exported. Spans go only where they are not yet, in any case.
         new: only loops that have not ended, and no log records of what they did before.
+        since: only loops that do something at that time or later, in Unix nanoseconds; of those, everything.
     """
 
     again: bool = False
     new: bool = False
+    since: int = 0
 
     def recorded(self, path: Path, memory: Memory) -> int:
         """How many bytes of a journal that is there already need no log records."""
@@ -167,7 +170,7 @@ class Source:
         home: the folder in whose `runs` the journals are written.
         path: the folder.
         formats: those to read; by default those that are found, as they are found.
-        trace_iterations: see `Scribe`.
+        trace_iterations, place: see `Scribe`.
 
     Raises:
         CannotWatch: another process does.
@@ -181,6 +184,7 @@ class Source:
         follow: Follow,
         formats: Iterable[Format] = (),
         trace_iterations: int = 0,
+        place: TraceContext | None = None,
     ) -> None:
         self.memory = Memory(home, str(path.absolute().resolve()))
         if not self.memory.claim():
@@ -190,6 +194,8 @@ class Source:
         self._wanted = wanted
         self._follow = follow
         self._trace_iterations = trace_iterations
+        self._place = place
+        self._late = Late(wanted.since)
         self._formats: list[tuple[Format, Scribe]] = []
         self._detect = True
         for format_ in formats:
@@ -203,15 +209,15 @@ class Source:
 
     def _add(self, format_: Format) -> None:
         source = f"{format_.runner} {self._folder.path.absolute().resolve()}"
-        scribe = Scribe(runs_folder(self._home), source, self._trace_iterations)
+        scribe = Scribe(runs_folder(self._home), source, self._trace_iterations, self._place)
         self._formats.append((format_, scribe))
-        batches = list(format_.read(self._folder))
+        batches = list(self._late.only(format_.read(self._folder)))
         if self._wanted.new:
             over = _over(batches)
             batches = [batch for batch in batches if not over[batch.run]]
-        self._take(batches, scribe)
+        written = self._take(batches, scribe)
         list(scribe.settle(self._folder.now, format_.patience()))
-        for run in scribe.runs.values():
+        for run in written if self._wanted.since else scribe.runs.values():
             if not run.stopped or (not self._wanted.new and (self._wanted.again or run.size == 0 or self._left(run))):
                 self._follow(run.path, self._wanted.recorded(run.path, self.memory))
 
@@ -228,7 +234,7 @@ class Source:
                 if format_.runner not in self.found and format_.here(self._folder):
                     self._add(format_)
         for format_, scribe in self._formats:
-            for run in self._take(format_.read(self._folder), scribe):
+            for run in self._take(self._late.only(format_.read(self._folder)), scribe):
                 self._follow(run.path, run.size)  # what was there before has been exported
 
     @staticmethod
@@ -257,6 +263,16 @@ class Source:
         """See `Target`."""
         for format_, scribe in self._formats:
             list(scribe.settle(now, format_.patience()))
+
+    def end(self, reason: str, now: int) -> None:
+        """End the runs that go on: what has run them is over.
+
+        Args:
+            reason: why, one of the journal's stop reasons.
+            now: Unix nanoseconds.
+        """
+        for _, scribe in self._formats:
+            scribe.end(reason, now)
 
     def bad(self) -> int:
         """See `Target`."""

@@ -1,0 +1,110 @@
+"""What goes on beside a command whose loops write journals: they are recorded, and their progress is measured.
+
+`ralph-otel run` does it around the command, `ralph_otel.companion` next to a runner that has registered itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ralph_otel.config import MetricsConfig
+from ralph_otel.events import LoopStopped
+from ralph_otel.runners.launched import Launch
+
+if TYPE_CHECKING:
+    from ralph_otel.progress.watch import ProgressWatch
+    from ralph_otel.recorder import Recorder
+
+PROGRESS_TIMEOUT = 1.0
+"""Seconds that the last measurement of progress may take when the command has ended."""
+END_TIMEOUT = 1.8
+"""Seconds that the recorder may take when the command has ended."""
+_TAIL = 4096
+"""How many bytes at a journal's end are searched for its last event."""
+
+
+def say(text: str) -> None:
+    """Say something to the user, in one line."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"ralph-otel: {text}", file=sys.stderr, flush=True)  # noqa: T201 — a command's message to its user
+
+
+def watch_progress(journals: Callable[[], Iterable[Path]], pid: int, launched: int, home: Path) -> ProgressWatch | None:
+    """Begin to measure what iterations change; None where that cannot be.
+
+    Args:
+        journals: the files that the loops' journals are, in the order in which they are made.
+        pid: the command's process.
+        launched: when it was started, in Unix nanoseconds.
+        home: the folder of the journals, which is nobody's work.
+    """
+    try:
+        from ralph_otel.progress.watch import ProgressWatch
+
+        watch = ProgressWatch(journals, Path.cwd(), launched, [home])
+        watch.start(pid)
+    except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
+        say(f"progress is not measured: {error}")
+        return None
+    return watch
+
+
+def start_recorder(config: MetricsConfig, launch: Launch, pid: int) -> Recorder | None:
+    """Begin to export what a launch's journals say; None, and a line that says why, where that cannot be."""
+    try:
+        from ralph_otel.recorder import Recorder
+
+        recorder = Recorder(config, launch.run_id, pid)
+        recorder.follow_runs(launch.folder, launch.run_id)
+        recorder.start()
+    except Exception as error:  # noqa: BLE001 — the command runs, and the journals are written all the same
+        say(f"nothing is exported: {type(error).__name__}: {error}")
+        return None
+    return recorder
+
+
+def stop_recorder(recorder: Recorder | None) -> None:
+    """Send what waits, for as long as that may take."""
+    if recorder is not None:
+        try:
+            recorder.stop(END_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 — the command's end is what counts
+            say(f"the last export failed: {type(error).__name__}: {error}")
+
+
+# -- journals of loops that were killed --------------------------------------------------------------------------------
+
+
+def journals_of(launch: Launch) -> list[Path]:
+    """The journals that a launch has made."""
+    journals = []
+    for path in launch.paths():
+        if not path.exists():
+            break
+        journals.append(path)
+    return journals
+
+
+def end_if_killed(path: Path) -> bool:
+    """Write the end of a loop that can no longer do so itself: whether it was missing.
+
+    A loop whose process outlives the command goes on; its journal does, too.
+    """
+    try:
+        from ralph_otel import recovery
+
+        return not _says_stopped(path) and recovery.end(path)
+    except (OSError, ImportError) as error:  # the command may have removed what we are installed in
+        say(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}")
+        return False
+
+
+def _says_stopped(path: Path) -> bool:
+    """Whether a journal ends as it should; a look at its end is enough, however long it is."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        return f'"type":"{LoopStopped.type}"'.encode() in file.read()
