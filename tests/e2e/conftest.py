@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from backends import Backends, started
-from stack.errors import CannotBuild
-from stack.programs import PROGRAMS, find
+from stack.programs import PROGRAMS
+
+from support.programs import program
 
 _SECONDS = 120
 
@@ -31,10 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def programs() -> dict[str, Path]:
     """The programs by their names in `stack.programs`; the first time they are built, which takes minutes."""
-    try:
-        return {name: find(name) for name in PROGRAMS}
-    except CannotBuild as error:
-        pytest.skip(str(error))
+    return {name: program(name) for name in PROGRAMS}
 
 
 @pytest.fixture(scope="session")

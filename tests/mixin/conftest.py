@@ -10,33 +10,29 @@ from incidents import GROUPS, rules_of
 
 from ralph_otel.mixin.config import MixinConfig
 from support import promtool as support
+from support.programs import program
 
 Judge = Callable[..., None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a program of Prometheus belong to `make integration`."""
+    """Tests that need a program of Prometheus belong to `make e2e`; the time to build it is not theirs."""
     for item in items:
         if {"promtool", "prometheus"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.integration)
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(120, func_only=True))
 
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    """The program; without it the test is skipped."""
-    found = support.find("promtool")
-    if found is None:
-        pytest.skip("promtool is not here: install Prometheus, or let `make e2e` build it")
-    return found
+    """The program that checks and tries rules."""
+    return program("promtool")
 
 
 @pytest.fixture(scope="session")
 def prometheus() -> Path:
-    """The server; without it the test is skipped."""
-    found = support.find("prometheus")
-    if found is None:
-        pytest.skip("prometheus is not here: install it, or let `make e2e` build it")
-    return found
+    """The server."""
+    return program("prometheus")
 
 
 @pytest.fixture

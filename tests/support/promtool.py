@@ -5,8 +5,6 @@ A series is a list with a value a minute, None where there was no sample.
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +15,6 @@ import yaml
 
 Values = Sequence[float | None]
 Labels = Mapping[str, str]
-
-
-def find(program: str) -> Path | None:
-    """A program of Prometheus: the one that `RALPH_STACK_<NAME>` names, the newest built here, or one on PATH."""
-    named = os.environ.get(f"RALPH_STACK_{program.upper()}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ralph-otel" / "stack"
-    built = sorted(cache.glob(f"prometheus-*/{program}"), key=lambda path: path.stat().st_mtime)
-    found = named or (built[-1] if built else shutil.which(program))
-    return Path(found) if found else None
 
 
 def flat(value: float, minutes: int) -> list[float | None]:
