@@ -29,13 +29,38 @@ for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
 
 _INTEGRATION = ("shims", "hooks", "test_watch_command.py", "test_top_terminal.py")
 """Folders and files whose tests run real shells, terminals and signals."""
+_E2E = "e2e"
+"""The folder whose tests run the programs of `stack/`, and the marker of all tests that do."""
+_SECONDS = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real shells, terminals and signals belong to `make integration`."""
+    """Tests of real shells, terminals and signals belong to `make integration`; of the stack's programs, to `make e2e`.
+
+    The time to build those programs is no test's.
+    """
     for item in items:
         if any(part in item.path.parts for part in _INTEGRATION):
             item.add_marker(pytest.mark.integration)
+        if _E2E in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+        if item.get_closest_marker(_E2E):
+            item.add_marker(pytest.mark.timeout(_SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def programs() -> dict[str, Path]:
+    """The programs of the stack, by their names; the first time they are built, which takes minutes.
+
+    Where they cannot be had, the test is skipped with the line that says why.
+    """
+    from stack.errors import CannotBuild
+    from stack.programs import PROGRAMS, find
+
+    try:
+        return {name: find(name) for name in PROGRAMS}
+    except CannotBuild as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

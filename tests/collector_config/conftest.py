@@ -11,21 +11,9 @@ from pathlib import Path
 import pytest
 from real_programs import Collector, Prometheus
 from stack.backends import Jaeger
-from stack.errors import CannotBuild
 from stack.processes import Process
-from stack.programs import PROGRAMS, find
 
 Start = Callable[[Process], None]
-
-
-@pytest.fixture(scope="session")
-def programs() -> None:
-    """Everything that is started; the first time it is built, which takes minutes."""
-    try:
-        for name in PROGRAMS:
-            find(name)
-    except CannotBuild as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

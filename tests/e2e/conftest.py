@@ -13,26 +13,6 @@ from pathlib import Path
 
 import pytest
 from backends import Backends, started
-from stack.programs import PROGRAMS
-
-from support.programs import program
-
-_SECONDS = 120
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests here are of `make e2e`; the time to build and start programs is not theirs."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(_SECONDS, func_only=True))
-
-
-@pytest.fixture(scope="session")
-def programs() -> dict[str, Path]:
-    """The programs by their names in `stack.programs`; the first time they are built, which takes minutes."""
-    return {name: program(name) for name in PROGRAMS}
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 
 def ours() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each.name.startswith("ralph-otel-")]
+    return [each for each in threading.enumerate() if each.name in ("ralph-otel-prometheus", "ralph-otel-scrape")]
 
 
 def listener(port: int) -> socket.socket:

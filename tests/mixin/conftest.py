@@ -10,29 +10,27 @@ from incidents import GROUPS, rules_of
 
 from ralph_otel.mixin.config import MixinConfig
 from support import promtool as support
-from support.programs import program
 
 Judge = Callable[..., None]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a program of Prometheus belong to `make e2e`; the time to build it is not theirs."""
+    """Tests that need a program of Prometheus belong to `make e2e`."""
     for item in items:
         if {"promtool", "prometheus"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.e2e)
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
 
 
 @pytest.fixture(scope="session")
-def promtool() -> Path:
+def promtool(programs: dict[str, Path]) -> Path:
     """The program that checks and tries rules."""
-    return program("promtool")
+    return programs["promtool"]
 
 
 @pytest.fixture(scope="session")
-def prometheus() -> Path:
+def prometheus(programs: dict[str, Path]) -> Path:
     """The server."""
-    return program("prometheus")
+    return programs["prometheus"]
 
 
 @pytest.fixture
