@@ -14,6 +14,7 @@ from support import promtool as support
 Judge = Callable[..., None]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the one that gives such tests their time
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need a program of Prometheus belong to `make e2e`."""
     for item in items:
