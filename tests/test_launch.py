@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ralph_otel.runners.launched import INJECTED, VARIABLE
-from support.ports import mute_server
+from support.ports import free_port, mute_server
 from support.tape import lines_of
 from support.waiting import until
 
@@ -110,6 +110,18 @@ def test_a_killed_loop_is_closed(run: Run, home: Path) -> None:
     assert done.returncode == 0
     [journal] = journals(home)
     assert lines_of(journal)[-1]["reason"] == "crashed"
+
+
+@pytest.mark.parametrize(("how", "listed"), [("crash", True), ("well", False)])
+def test_prometheus_still_finds_the_target_of_a_loop_that_was_killed(
+    run: Run, home: Path, how: str, listed: bool
+) -> None:
+    # The loop waits until its target is there, for a launch that is over at once may have set nothing up yet.
+    ready = f"until [ -s {home}/targets/*.json ]; do sleep 0.01; done"
+    endpoint = {"RALPH_OTEL_EXPORT_FORMAT": "prometheus", "RALPH_OTEL_EXPORT_TARGET": f"127.0.0.1:{free_port()}"}
+    done = run("--", "sh", "-c", f'{ready}; "$@"; exit 0', "sh", *LOOPING, how, **endpoint)
+    assert done.returncode == 0, done.stderr
+    assert bool(list((home / "targets").glob("*.json"))) is listed
 
 
 def test_a_loop_that_outlives_the_command_is_not_closed(run: Run, home: Path, tmp_path: Path) -> None:

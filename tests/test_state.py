@@ -312,3 +312,24 @@ def test_parts_that_are_never_closed_do_not_fill_the_memory() -> None:
     assert (len(state.open_sessions), len(state.open_iterations), len(state.open_agents)) == (MAX_OPEN,) * 3
     assert str(MAX_OPEN + 49) in state.open_sessions
     assert "0" not in state.open_sessions
+
+
+def test_an_iterations_age_is_what_it_has_taken_less_pauses() -> None:
+    tape = Tape().add(0, "iteration.started", iteration=1).add(10, "loop.paused")
+    assert tape.state().iteration_age(at(500)) is None
+    tape.add(60, "loop.resumed").add(70, "iteration.started", iteration=2)
+    state = tape.state()
+    assert state.iteration_age(at(100)) == 50.0
+    fresh = state.fresh()
+    assert fresh.iteration_age(at(100)) == 50.0
+    for line in Tape().add(100, "loop.paused").add(140, "loop.resumed").lines[1:]:
+        fresh.apply(line)
+    assert fresh.iteration_age(at(150)) == 60.0
+    tape.add(101, "iteration.finished", iteration=1, outcome="success", duration=51)
+    assert tape.state().iteration_age(at(102)) == 32.0
+    tape.add(103, "iteration.finished", iteration=2, outcome="success", duration=33)
+    assert tape.state().iteration_age(at(104)) is None
+
+
+def test_an_iteration_that_began_in_the_future_has_no_negative_age() -> None:
+    assert Tape().add(50, "iteration.started", iteration=1).state().iteration_age(at(0)) == 0.0

@@ -194,7 +194,10 @@ class Pipeline:
     def _close_server(self) -> None:
         from ralph_otel.exporters.prometheus import remove_target
 
-        remove_target(self._targets, self._instance_id)
+        # Who scrapes may not have seen yet that a run has crashed. A target that stays and does not answer says so,
+        # until the next loop sweeps it.
+        if not any(state.stop_reason == "crashed" for state in self._runs()):
+            remove_target(self._targets, self._instance_id)
         if self._server is not None:
             self._server.close()
 

@@ -176,7 +176,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "iteration_age", Kind.OBSERVABLE_GAUGE, "s",
-        "Seconds since the running iteration began; absent while none runs.",
+        "Seconds that the running iteration has taken, less pauses; absent while none runs.",
     ),
     _gauge(
         "last_iteration_timestamp", "s", "When the last iteration finished, in Unix seconds.",

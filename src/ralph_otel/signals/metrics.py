@@ -261,14 +261,13 @@ def observe_age(meter: Meter, prefix: str, runs: Callable[[], Iterable[RunState]
     metric = BY_NAME["iteration_age"]
 
     def ages(options: CallbackOptions) -> Iterable[Observation]:
-        now, oldest = time.time_ns(), dict[tuple[str, str], int]()
+        now, oldest = time.time_ns(), dict[tuple[str, str], float]()
         for state in runs():
-            started = [iteration.started for iteration in list(state.open_iterations.values())]
-            if started and state.active:
+            if (age := state.iteration_age(now)) is not None:
                 loop = (state.name or UNKNOWN, state.runner or UNKNOWN)
-                oldest[loop] = min(min(started), oldest.get(loop, now))
-        for loop, start in oldest.items():
-            yield Observation(max(0, now - start) / 1e9, dict(zip(_COMMON, loop, strict=True)))
+                oldest[loop] = max(age, oldest.get(loop, 0.0))
+        for loop, age in oldest.items():
+            yield Observation(age, dict(zip(_COMMON, loop, strict=True)))
 
     meter.create_observable_gauge(metric.full_name(prefix), [ages], metric.unit, metric.description)
 

@@ -46,6 +46,10 @@ def _begin(state: RunState, parts: dict[Any, Any], key: Any, value: Any) -> None
     parts[key] = value
 
 
+def _opened(state: RunState, line: Line, ts: int) -> OpenIteration:
+    return OpenIteration(line["iteration"], ts, line.get("span_id"), state.paused_ns)
+
+
 @_on("loop.started")
 def _loop_started(state: RunState, line: Line, ts: int) -> bool:
     resumed = state.stopped is not None
@@ -116,13 +120,13 @@ def _session_ended(state: RunState, line: Line, ts: int) -> None:
 @_on("iteration.started")
 def _iteration_started(state: RunState, line: Line, ts: int) -> None:
     number = line["iteration"]
-    _begin(state, state.open_iterations, number, OpenIteration(number, ts, line.get("span_id")))
+    _begin(state, state.open_iterations, number, _opened(state, line, ts))
 
 
 @_on("iteration.finished")
 def _iteration_finished(state: RunState, line: Line, ts: int) -> None:
     number, success, duration = line["iteration"], line["outcome"] == "success", line["duration"]
-    iteration = state.open_iterations.pop(number, None) or OpenIteration(number, ts, line.get("span_id"))
+    iteration = state.open_iterations.pop(number, None) or _opened(state, line, ts)
     state.total_iterations += 1
     if success:
         state.successful_iterations += 1

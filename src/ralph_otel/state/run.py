@@ -139,6 +139,14 @@ class RunState:
             total += max(0, end - self.started - self.paused_ns - pause)
         return total / 1e9
 
+    def iteration_age(self, now: int) -> float | None:
+        """Seconds that the oldest running iteration has taken by then, less pauses; None while none runs."""
+        if not self.active or self.paused_at is not None:
+            return None
+        paused = self.paused_ns
+        ages = [now - each.started - (paused - each.paused) for each in list(self.open_iterations.values())]
+        return max(0, *ages) / 1e9 if ages else None
+
     def metrics(self, now: int | None = None) -> LoopMetrics:
         """The aggregate at a time, in Unix nanoseconds; by default that of the last event."""
         iterations, ended, said = self.total_iterations, self.sessions_ended, self.reboot_context_count
@@ -213,6 +221,8 @@ class RunState:
             "root", "last", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
         ):  # fmt: skip
             setattr(state, name, getattr(self, name))
+        for iteration in state.open_iterations.values():
+            iteration.paused -= self.paused_ns
         if self.started is not None:
             state.started = self.last
         if self.paused_at is not None:

@@ -1,7 +1,7 @@
 """Files by which Prometheus finds the loops of this machine (`file_sd_configs`, `files: [<folder>/*.json]`).
 
 Several loops run at once, each on the next free port, so no fixed list of targets would do. Each process writes one
-file and removes it when it ends; what a killed one leaves behind, the next one sweeps.
+file and removes it when it ends, unless a run of it has crashed; what is left behind, the next one sweeps.
 """
 
 from __future__ import annotations
