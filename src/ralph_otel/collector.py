@@ -15,17 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ralph_otel import events, probe
+from ralph_otel import probe
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, usable
 from ralph_otel.events import Event, Line
 from ralph_otel.journal import Journal, new_run_id, runs_folder, usable_run_id
 from ralph_otel.model import LoopMetrics, Metric
 from ralph_otel.notices import notice
+from ralph_otel.operations import Operations
 from ralph_otel.probe import Loop
 from ralph_otel.recorder import Recorder
 from ralph_otel.state import RunState
 from ralph_otel.subscription import Broadcaster, Subscription
-from ralph_otel.tracecontext import TraceContext, new_span_id
+from ralph_otel.tracecontext import TraceContext
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -37,10 +38,8 @@ EXIT_TIMEOUT = 2.0
 BARRIER_TIMEOUT = 10.0
 """Seconds that a reading waits for what was emitted before it."""
 
-Labels = Mapping[str, str | int | float | bool]
 
-
-class MetricsCollector:
+class MetricsCollector(Operations):
     """Collects what happens in a process's loops.
 
     Nothing is set up before the first loop, operation or reading, unless `start` is called.
@@ -181,51 +180,6 @@ class MetricsCollector:
         self._loops.pop(loop.run_id, None)
         if journal is not None:
             journal.close()
-
-    # -- the seed's operations -------------------------------------------------------------------------------------
-
-    def increment(self, name: str, value: float = 1, labels: Labels | None = None) -> None:
-        """Add to a counter of your own: a value of 0 or more."""
-        if self.enabled:
-            self.emit(events.CounterAdded(name, value, probe.labels_of(labels, "labels")))
-
-    def set_gauge(self, name: str, value: float, labels: Labels | None = None) -> None:
-        """Set a gauge of your own."""
-        if self.enabled:
-            self.emit(events.GaugeSet(name, value, probe.labels_of(labels, "labels")))
-
-    def observe(self, name: str, value: float, labels: Labels | None = None) -> None:
-        """Put a value into a histogram of your own, with the duration buckets."""
-        if self.enabled:
-            self.emit(events.HistogramObserved(name, value, probe.labels_of(labels, "labels")))
-
-    def record_iteration(self, duration: float, success: bool) -> None:
-        """An iteration has finished: its seconds, and whether it succeeded."""
-        if self.enabled:
-            loop = self._here().loop
-            loop.iterations += 1
-            outcome = "success" if success else "failure"
-            loop.emit(events.IterationFinished(loop.iterations, outcome, _seconds(duration)))
-
-    def record_reboot(self, context_usage: float, reason: str = "redline") -> None:
-        """The context was thrown away, at that percent of the window."""
-        if self.enabled:
-            self.emit(events.RebootStarted(reason, context_usage))
-
-    def record_session_created(self) -> None:
-        """A fresh context window begins."""
-        if self.enabled:
-            self.emit(events.SessionStarted(new_span_id()))
-
-    def record_tests(self, passed: int, failed: int, total: int | None = None) -> None:
-        """The tests were run."""
-        if self.enabled:
-            self.emit(events.TestsFinished(passed, failed, None, total))
-
-    def record_progress(self, made_progress: bool, score: float) -> None:
-        """The running iteration, or the last one, made progress or did not; the score is 0 to 1."""
-        if self.enabled:
-            self.emit(events.ProgressMeasured(score, made_progress))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -395,8 +349,3 @@ def _folder_name() -> str:
 
 def _nowhere(line: Line) -> None:
     """The sink of a collector that records nothing."""
-
-
-def _seconds(duration: Any) -> Any:
-    """Seconds, also from a `timedelta`."""
-    return duration.total_seconds() if hasattr(duration, "total_seconds") else duration

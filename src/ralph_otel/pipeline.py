@@ -10,9 +10,7 @@ import json
 import logging
 import os
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +28,7 @@ from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is
 from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.files import write_atomically
+from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice, shown
 from ralph_otel.sdk_logging import tame_sdk_logging
@@ -151,10 +150,10 @@ class Pipeline:
         """A collection interval has passed: write the files that are rewritten each time."""
         textfile = self._config.target(Format.PROMETHEUS)
         if self._wants(Format.PROMETHEUS) and textfile is not None and is_textfile(textfile):
-            _guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
+            guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
         if self._wants(Format.JSON):
             target = self._config.target(Format.JSON)
-            _guarded(f"json target {shown(target)}", partial(_write_json, target, metrics))
+            guarded(f"json target {shown(target)}", partial(_write_json, target, metrics))
 
     def _write_textfile(self, path: Path) -> None:
         from ralph_otel.exporters.prometheus import target_labels, write_textfile
@@ -244,7 +243,7 @@ class Pipeline:
             (Format.STATSD, self._add_statsd),
         ):
             if self._wants(format_):
-                _guarded(f"exporter {format_}", partial(add, readers))
+                guarded(f"exporter {format_}", partial(add, readers))
         return readers
 
     def _periodic(self, exporter: Any) -> MetricReader:
@@ -342,28 +341,6 @@ class Pipeline:
         handler = CapturedLogging(provider.get_logger("ralph_otel.logging", __version__))
         logging.getLogger().addHandler(handler)
         return handler
-
-
-def together(calls: Sequence[Callable[[], Any]], timeout: float) -> bool:
-    """Make calls that may hang, side by side, and wait for them no longer than one common deadline.
-
-    Returns:
-        Whether all of them came back. Those that did not are left to themselves, on daemon threads.
-    """
-    deadline = time.monotonic() + timeout
-    threads = [threading.Thread(target=_guarded, args=("shutdown", call), daemon=True) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return not any(thread.is_alive() for thread in threads)
-
-
-def _guarded(what: str, call: Callable[[], Any]) -> None:
-    try:
-        call()
-    except Exception as error:  # noqa: BLE001 — telemetry's own troubles are said, and end here
-        notice(f"{what}: {type(error).__name__}: {shown(str(error), 160)}")
 
 
 def _resource(config: MetricsConfig, instance_id: str) -> Resource:
