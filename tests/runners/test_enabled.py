@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,22 @@ def test_what_records_goes_when_the_runner_has_gone(prepared: Prepared) -> None:
     prepared.loop()
     [journal] = prepared.journals()
     until(lambda: not companions(journal.stem), what="for the process beside the runner to end")
+
+
+def test_what_records_can_be_ended_and_the_runner_goes_on(prepared: Prepared, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    waits = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\nprint('[1]')\n"
+    prepared.site.module("agent.py", waits)
+    with ThreadPoolExecutor(1) as pool:
+        looping = pool.submit(prepared.loop)
+        until(lambda: any(companions(path.stem) for path in prepared.journals()), what="for what records")
+        [journal] = prepared.journals()
+        os.kill(int(companions(journal.stem)[0]), signal.SIGTERM)
+        until(lambda: not companions(journal.stem), what="for it to end")
+        assert lines_of(journal)[-1]["type"] == "agent.started"
+        go.touch()
+        assert looping.result() == [1]
+    assert lines_of(journal)[-1]["type"] == "loop.stopped"
 
 
 def companions(run_id: str) -> list[str]:
