@@ -123,15 +123,16 @@ def environment(given: str | None) -> Environment:
 
 def _python_of(given: str) -> str:
     path = Path(given).expanduser()
-    if path.is_dir():
+    found = shutil.which(given) if os.sep not in given else None  # a folder here may have a command's name
+    if found is None and path.is_dir():
         for candidate in (path / "bin" / "python", path / "Scripts" / "python.exe"):
             if candidate.exists():
-                return str(candidate)
+                return str(candidate.absolute())
         raise EnablingError(f"{given} is a folder without bin/python; name that of an environment, or a Python")
-    found = str(path) if path.exists() else shutil.which(given)
-    if found is None:
+    if found is None and not path.exists():
         raise EnablingError(f"there is no {given}, neither as a path nor on PATH; name a Python, or a runner's command")
-    return found if _PYTHON.fullmatch(Path(found).name) else _interpreter(found)
+    path = Path(found or path).absolute()
+    return str(path) if _PYTHON.fullmatch(path.name) else _interpreter(str(path))
 
 
 def _interpreter(command: str) -> str:

@@ -320,7 +320,14 @@ def test_a_command_is_found_on_the_path(prepared: Prepared, tmp_path: Path, monk
     folder.mkdir()
     shutil.copy(scripts(prepared, tmp_path)["plain"], folder / "ralph")
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ralph").mkdir()  # that of a project, say
     assert enabling.environment("ralph").file == prepared.file
+
+
+def test_a_relative_path_is_noted_as_a_whole(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(prepared.folder.parent)
+    assert enabling.environment(f"./{prepared.folder.name}").python == prepared.python
 
 
 def test_what_is_no_python_is_named_in_one_line(tmp_path: Path) -> None:
