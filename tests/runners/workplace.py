@@ -29,6 +29,7 @@ HANGS: dict[str, Any] = {"until": "release"}
 _VOLATILE = (
     (re.compile(r"  \x1b\[38;5;81m[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏][^\n]*\n"), ""),  # frames of a spinner, each followed by a return
     (re.compile(r"Linux: (systemd-inhibit|No effective sleep)[^\n]*\n"), ""),  # ralph-loop, if it notices in time
+    (re.compile(r"[^\n]* - claude_agent_sdk[^\n]* is too old to report its version[^\n]*\n"), ""),  # wherever it falls
     (re.compile(r"\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d"), "DATE"),
     (re.compile(r"\d{8}[-_]\d{6}"), "STAMP"),
