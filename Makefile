@@ -40,7 +40,8 @@ integration: $(READY)
 	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal --timeout 300
 
 e2e: $(READY)
-	$(BIN)/python -m pytest -m e2e -rs
+	@$(BIN)/python -m stack build || true
+	$(BIN)/python -m pytest -m e2e
 
 stack: $(READY)
 	@$(BIN)/python -m stack

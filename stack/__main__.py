@@ -6,10 +6,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
@@ -50,7 +48,8 @@ def build(names: tuple[str, ...]) -> None:
 
 
 def _run() -> None:
-    with _stopped() as stop, tempfile.TemporaryDirectory(prefix="ralph-otel-stack-") as temporary, ExitStack() as stack:
+    stop = _stopped()
+    with tempfile.TemporaryDirectory(prefix="ralph-otel-stack-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
         jaeger = Jaeger(folder / "jaeger", preferred=True)
         stack.enter_context(jaeger)
@@ -58,25 +57,18 @@ def _run() -> None:
         collector = Collector(folder / "collector", [config], {"JAEGER_ENDPOINT": jaeger.otlp_grpc}, preferred=True)
         stack.enter_context(collector)
         prometheus = Prometheus(folder / "prometheus", folder / "configured" / "prometheus.yaml", preferred=True)
-        port = urlsplit(prometheus.url).port
-        assert port is not None, "it has been chosen"
-        prometheus_files(folder / "configured", port, MetricsConfig().home / "targets", [collector])
+        prometheus_files(folder / "configured", prometheus.port, MetricsConfig().home / "targets", [collector])
         stack.enter_context(prometheus)
         _say(collector, prometheus, jaeger, folder)
         _wait(stop, [collector, prometheus, jaeger])
 
 
-@contextmanager
-def _stopped() -> Iterator[threading.Event]:
+def _stopped() -> threading.Event:
     """Set by Ctrl-C and the like; what has been started by then is stopped."""
     stop = threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        stop.set()
-
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, handle)
-    yield stop
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _say(collector: Collector, prometheus: Prometheus, jaeger: Jaeger, folder: Path) -> None:

@@ -87,9 +87,9 @@ class Prometheus(Process):
         preferred: bool = False,
         features: Sequence[str] = (),
         name: str = "prometheus",
-        port: int | None = None,
     ) -> None:
-        at = f"{HOST}:{port or _port(9090, preferred)}"
+        self.port = _port(9090, preferred)
+        at = f"{HOST}:{self.port}"
         self.url = f"http://{at}"
         self.otlp = f"{self.url}/api/v1/otlp"
         """OTLP by HTTP, metrics only; exporters put /v1/metrics behind it."""

@@ -142,7 +142,8 @@ def test_the_map_of_the_architecture_has_every_folder_and_no_file_that_is_gone()
     package = ROOT / "src" / "ralph_otel"
     named = set(re.findall(r"`(\w+(?:\.py|/))`", PAGES["docs/architecture.md"].partition("## Rooms")[2]))
     assert {f"{path.parent.name}/" for path in package.glob("*/*.py")} <= named
-    there = {f"{path.name}/" if path.is_dir() else path.name for path in package.rglob("*")}
+    places = (*package.rglob("*"), *ROOT.iterdir())
+    there = {f"{path.name}/" if path.is_dir() else path.name for path in places}
     assert named <= there
 
 

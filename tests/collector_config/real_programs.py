@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from shipped_files import COLLECTOR
 from stack.clients import JaegerClient, PrometheusClient, Span, log_records
@@ -49,9 +48,7 @@ class Prometheus(backends.Prometheus):
 
     def __init__(self, folder: Path, collectors: tuple[Collector, ...] = (), loops: Path | None = None) -> None:
         super().__init__(folder, folder / "files" / "prometheus.yaml")
-        port = urlsplit(self.url).port
-        assert port is not None
-        prometheus_files(folder / "files", port, loops or folder / "no-loops", collectors, "1s")
+        prometheus_files(folder / "files", self.port, loops or folder / "no-loops", collectors, "1s")
         self._client = PrometheusClient(self.url)
 
     def series(self, expression: str) -> list[dict[str, str]]:

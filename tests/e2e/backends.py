@@ -15,9 +15,8 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from stack.backends import SHIPPED, Collector, Jaeger, Prometheus
+from stack.backends import SHIPPED, Collector, Jaeger, NodeExporter, Prometheus
 from stack.clients import JaegerClient, PrometheusClient
 from stack.settings import prometheus_files
 
@@ -26,15 +25,14 @@ from support.hosts import FOREIGN
 INTERVAL = "1s"
 """Between scrapes, evaluations of rules, looks for targets, and exports of loops."""
 _QUICK_STATSD = f"yaml:receivers::statsd::aggregation_interval: {INTERVAL}"
-_TEXTFILES = """
-scrape_config_files: [textfiles.yaml]
+_MORE_JOBS = """
+scrape_config_files: [more.yaml]
 """
-_TEXTFILE_JOB = """
+_TEXTFILES = """
 scrape_configs:
   - job_name: node
-    file_sd_configs:
-      - files: [nodes/*.json]
-        refresh_interval: 1s
+    static_configs:
+      - targets: [ADDRESS]
 """
 
 
@@ -47,13 +45,16 @@ class Backends:
     scraping: Prometheus
     written: Prometheus
     jaeger_process: Jaeger
-    nodes: Path
-    """The folder for files (`file_sd`) that name node_exporters to be scraped."""
 
     @property
     def home(self) -> Path:
         """A `RALPH_OTEL_HOME` whose loops are scraped."""
         return self.folder / "home"
+
+    @property
+    def textfiles(self) -> Path:
+        """The folder whose files `*.prom` node_exporter shows, under the job `node`."""
+        return self.folder / "textfiles"
 
     @property
     def prometheus(self) -> PrometheusClient:
@@ -73,9 +74,8 @@ class Backends:
     def another_collector(self, name: str) -> Collector:
         """A Collector of one's own, not started yet, that Prometheus scrapes and that sends traces to Jaeger."""
         config = SHIPPED / "collector" / "laptop.yaml"
-        collector = Collector(
-            self.folder / name, [config], {"JAEGER_ENDPOINT": self.jaeger_process.otlp_grpc}, name=name
-        )
+        jaeger = {"JAEGER_ENDPOINT": self.jaeger_process.otlp_grpc}
+        collector = Collector(self.folder / name, [config, _QUICK_STATSD], jaeger, name=name)
         target = [{"targets": [collector.metrics], "labels": {"__meta_collector_port": "metrics"}}]
         (self.folder / "files" / "collectors" / f"{name}.yaml").write_text(json.dumps(target))
         return collector
@@ -110,19 +110,14 @@ def started(folder: Path, stack: ExitStack) -> Backends:
         ],
         {"JAEGER_ENDPOINT": jaeger.otlp_grpc, "REMOTE_WRITE_URL": written.remote_write},
     )
+    (folder / "textfiles").mkdir()
+    node = NodeExporter(folder / "node", folder / "textfiles")
     scraping = Prometheus(folder / "scraping", folder / "files" / "prometheus.yaml")
-    _configure(folder / "written-files", written, folder / "no-loops", [])
-    _configure(folder / "files", scraping, folder / "home" / "targets", [collector])
-    for process in (jaeger, written, collector, scraping):
-        stack.enter_context(process)
-    return Backends(folder, collector, scraping, written, jaeger, folder / "files" / "nodes")
-
-
-def _configure(folder: Path, prometheus: Prometheus, loops: Path, collectors: list[Collector]) -> None:
-    port = urlsplit(prometheus.url).port
-    assert port is not None
-    config = prometheus_files(folder, port, loops, collectors, INTERVAL)
+    prometheus_files(folder / "written-files", written.port, folder / "no-loops", [], INTERVAL)
+    config = prometheus_files(folder / "files", scraping.port, folder / "home" / "targets", [collector], INTERVAL)
     with config.open("a", encoding="utf-8") as file:
-        file.write(_TEXTFILES)
-    (folder / "textfiles.yaml").write_text(_TEXTFILE_JOB)
-    (folder / "nodes").mkdir()
+        file.write(_MORE_JOBS)
+    (folder / "files" / "more.yaml").write_text(_TEXTFILES.replace("ADDRESS", node.metrics))
+    for process in (jaeger, written, collector, node, scraping):
+        stack.enter_context(process)
+    return Backends(folder, collector, scraping, written, jaeger)

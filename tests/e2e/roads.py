@@ -6,18 +6,15 @@ run that goes on and one that has ended (`support.everything`), a line that is n
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from backends import Backends
-from stack.backends import NodeExporter
 from stack.clients import PrometheusClient, Sample
 
 from ralph_otel.events import Line
@@ -90,8 +87,8 @@ class Road:
 
     Args:
         name: for people.
-        environment: what makes a recorder send by it; takes the backends, and a file for text. None: it has the
-            recorders of the Collector's road.
+        environment: what makes a recorder send by it; takes the backends, and the recorder's instance id. None: it has
+            the recorders of the Collector's road.
         series: what selects a recorder's series; takes the backends, and the recorder's instance id.
         targets: likewise, what selects the scraped targets that say the types. None: it is written, not scraped.
         typed: whether types arrive. Remote write 1 has none for Prometheus, and 2 is not finished in the Collector.
@@ -100,7 +97,7 @@ class Road:
     """
 
     name: str
-    environment: Callable[[Backends, Path], dict[str, str]] | None
+    environment: Callable[[Backends, str], dict[str, str]] | None
     series: Callable[[Backends, str], str]
     targets: Callable[[Backends, str], str] | None
     typed: bool = True
@@ -117,28 +114,32 @@ def _of_instance(backends: Backends, instance: str) -> str:
     return f'{{instance="{instance}"}}'
 
 
+def _of_textfile(backends: Backends, instance: str) -> str:
+    return f'{{job="node",exported_instance="{instance}"}}'
+
+
 def _of_node(backends: Backends, instance: str) -> str:
-    return f'{{job="node",node="{instance}"}}'
+    return '{job="node"}'
 
 
 def _of_collector(backends: Backends, instance: str) -> str:
     return f'{{instance="{backends.collector.metrics}"}}'
 
 
-DIRECT = Road("direct", lambda b, f: b.environment(RALPH_OTEL_EXPORT_TARGET="127.0.0.1:0"), _of_instance, _of_instance)
+DIRECT = Road("direct", lambda b, i: b.environment(RALPH_OTEL_EXPORT_TARGET="127.0.0.1:0"), _of_instance, _of_instance)
 TEXTFILE = Road(
     "textfile",
-    lambda b, f: b.environment(RALPH_OTEL_EXPORT_TARGET=str(f)),
-    _of_node,
+    lambda b, i: b.environment(RALPH_OTEL_EXPORT_TARGET=str(b.textfiles / f"{i}.prom")),
+    _of_textfile,
     _of_node,
     job="exported_job",
     instance="exported_instance",
 )
-COLLECTOR = Road("collector", lambda b, f: b.by_otlp(), _of_instance, _of_collector)
+COLLECTOR = Road("collector", lambda b, i: b.by_otlp(), _of_instance, _of_collector)
 REMOTE_WRITE = Road("remote-write", None, _of_instance, None, typed=False)
 STRAIGHT = Road(
     "otlp",
-    lambda b, f: b.environment(
+    lambda b, i: b.environment(
         OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{b.written.otlp}/v1/metrics", RALPH_OTEL_EXPORT_FORMAT="otlp"
     ),
     _of_instance,
@@ -146,7 +147,7 @@ STRAIGHT = Road(
 )
 STATSD = Road(
     "statsd",
-    lambda b, f: b.environment(RALPH_OTEL_EXPORT_FORMAT="statsd", RALPH_OTEL_EXPORT_TARGET=b.collector.statsd),
+    lambda b, i: b.environment(RALPH_OTEL_EXPORT_FORMAT="statsd", RALPH_OTEL_EXPORT_TARGET=b.collector.statsd),
     _of_collector,
     _of_collector,
     by_tags=True,
@@ -162,37 +163,24 @@ def instance_of(road: Road, variant: Variant) -> str:
 
 @contextmanager
 def recorders(backends: Backends, folder: Path) -> Iterator[None]:
-    """A recorder for each road and variant, and a node_exporter for each text file, while the block runs."""
+    """A recorder for each road and variant, while the block runs."""
     processes: list[subprocess.Popen[bytes]] = []
-    nodes: list[NodeExporter] = []
     try:
         for variant in VARIANTS:
             journals = variant.write(folder / variant.name)
             for road in ROADS:
-                if road.environment is None:
-                    continue
-                own = folder / instance_of(road, variant)
-                own.mkdir()
-                environment = road.environment(backends, own / "ralph.prom")
-                words = [sys.executable, "-c", _RECORDER, instance_of(road, variant), *map(str, journals)]
-                environment["RALPH_OTEL_PREFIX"] = variant.prefix
-                processes.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, cwd=own))
-                if road is TEXTFILE:
-                    nodes.append(_node(backends, own, instance_of(road, variant)))
+                if road.environment is not None:
+                    own = instance_of(road, variant)
+                    environment = {**road.environment(backends, own), "RALPH_OTEL_PREFIX": variant.prefix}
+                    words = [sys.executable, "-c", _RECORDER, own, *map(str, journals)]
+                    processes.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, cwd=folder))
         yield
     finally:
         for process in processes:
-            process.communicate()
-        for node in nodes:
-            node.stop()
-
-
-def _node(backends: Backends, folder: Path, name: str) -> NodeExporter:
-    node = NodeExporter(folder, folder)
-    node.start()
-    target = [{"targets": [node.metrics], "labels": {"node": name}}]
-    (backends.nodes / f"{name}.json").write_text(json.dumps(target))
-    return node
+            assert process.stdin is not None
+            process.stdin.close()
+        for process in processes:
+            process.wait(30)
 
 
 @dataclass(frozen=True)
@@ -217,7 +205,7 @@ def arrived(backends: Backends, road: Road, variant: Variant, names: set[str]) -
         counted = sum(sample.value for sample in samples if sample.name == "ralph_otel_events_total")
         complete = counted >= len(variant.lines) and names <= {sample.name for sample in samples}
         if complete or time.monotonic() > deadline:
-            return Arrived(samples, _types(samples, client, road.targets and partial(road.targets, backends)(own)))
+            return Arrived(samples, _types(samples, client, road.targets and road.targets(backends, own)))
         time.sleep(0.3)
 
 

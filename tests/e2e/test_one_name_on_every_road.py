@@ -29,7 +29,7 @@ _KINDS: dict[Kind, PrometheusKind] = {
     Kind.OBSERVABLE_GAUGE: "gauge",
     Kind.HISTOGRAM: "histogram",
 }
-_OF_THE_ROAD = {"__name__", "job", "instance", "exported_job", "exported_instance", "node", "__type__", "__unit__"}
+_OF_THE_ROAD = {"__name__", "job", "instance", "exported_job", "exported_instance", "__type__", "__unit__"}
 """Labels that Prometheus needs, and those that say where from."""
 
 
