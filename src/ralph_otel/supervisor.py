@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType, TracebackType
@@ -110,9 +111,16 @@ class Supervisor:
         return child.returncode
 
     def _stop_as_well(self, number: int) -> None:
-        """Stop by the same signal, so that the shell sees its job stopped; when it goes on, so does the command."""
+        """Stop by the same signal, so that the shell sees its job stopped; when it goes on, so does the command.
+
+        A SIGCONT that came just before must not be lost: from `pthread_kill` on, one takes the stop back.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         handler = signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        signal.pthread_kill(threading.get_ident(), number)
+        if time.monotonic() - self._continued < _JUST_NOW:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
         signal.signal(number, handler)
         self._pass_on(signal.SIGCONT)
 

@@ -16,6 +16,7 @@ import os
 import select
 import stat
 import time
+from _thread import get_ident
 
 from .command import IGNORED_BY_PYTHON, become, cannot_run
 from .observer import DONE, observe
@@ -158,13 +159,21 @@ class StandIn:
 
     def stop_as_well(self, number: int) -> None:
         """Stop by the same signal, so that the shell sees its job stopped; when it goes on, so does the agent."""
-        handler = signal.getsignal(number)
         if number in STOPS:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-        if number in STOPS:
-            signal.signal(number, handler)
+            self.stop_unless_continued(number)
+        else:
+            os.kill(os.getpid(), number)
         self.pass_on(signal.SIGCONT)
+
+    def stop_unless_continued(self, number: int) -> None:
+        """Stop, but not for ever because a SIGCONT came just before: from `pthread_kill` on, one takes the stop back."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        handler = signal.signal(number, signal.SIG_DFL)
+        signal.pthread_kill(get_ident(), number)
+        if time.monotonic() - self.continued < JUST_NOW:
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        signal.signal(number, handler)
 
     # -- signals ----------------------------------------------------------------------------------------------------
 
