@@ -166,7 +166,7 @@ class StandIn:
         self.pass_on(signal.SIGCONT)
 
     def stop_unless_continued(self, number: int) -> None:
-        """Stop, but not for ever because a SIGCONT came just before: from `pthread_kill` on, one takes the stop back."""
+        """Stop, but not for ever because of a SIGCONT just before: from `pthread_kill` on, one takes the stop back."""
         signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         handler = signal.signal(number, signal.SIG_DFL)
         signal.pthread_kill(get_ident(), number)
