@@ -18,7 +18,7 @@ _QUICK = {"seconds": 24.0, "told": 3600.0, "interval": 1.0}
 @click.option("--loops", multiple=True, type=click.IntRange(1, 10_000), help="How many; may be given several times.")
 @click.option("--interval", type=float, default=Plan.interval, show_default=True, help="Seconds between a loop's exports.")
 @click.option("--seconds", type=float, default=Plan.seconds, show_default=True, help="How long a fleet runs.")
-@click.option("--road", type=click.Choice(ROADS), default=Plan.road, show_default=True, help="From gateway to Prometheus.")
+@click.option("--road", type=click.Choice(list(ROADS)), default=Plan.road, show_default=True, help="From gateway to Prometheus.")
 @click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Decides what happens in the loops.")
 @click.option("--quick", is_flag=True, help="10 loops, in less than a minute: shows that it works.")
 def main(loops: tuple[int, ...], interval: float, seconds: float, road: str, seed: int, quick: bool) -> None:

@@ -52,7 +52,7 @@ class Plan:
     seconds: float = 120.0
     told: float = 3600.0
     interval: float = 10.0
-    road: str = programs.ROADS[0]
+    road: str = "otlp"
     seed: int = 1
 
 

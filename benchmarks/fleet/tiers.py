@@ -19,8 +19,8 @@ _CERTIFICATE = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout tls.key -out tls.crt "
     "-subj /CN=gateway -addext subjectAltName=IP:127.0.0.1,DNS:localhost"
 )
-ROADS = ("remote-write", "scrape")
-"""How the figures get from the gateway into Prometheus."""
+ROADS = {"otlp": "gateway-otlp-metrics.yaml", "remote-write": "gateway-remote-write.yaml", "scrape": None}
+"""How the figures get from the gateway into Prometheus, and the overlay of the gateway's file that makes it so."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,14 @@ def start(folder: Path, stack: ExitStack, road: str, agents: int = 2) -> Tiers:
 
 
 def _gateway(folder: Path, token: str, prometheus: Prometheus, road: str) -> Collector:
-    files = [SHIPPED / "collector" / "gateway.yaml"]
-    if road == "remote-write":
-        files.append(SHIPPED / "collector" / "overlays" / "gateway-remote-write.yaml")
+    shipped, overlay = SHIPPED / "collector", ROADS[road]
+    files = [shipped / "gateway.yaml", *([shipped / "overlays" / overlay] if overlay else ())]
     environment = {
         "GATEWAY_TOKEN": token,
         "GATEWAY_CERT_FILE": str(folder / "tls.crt"),
         "GATEWAY_KEY_FILE": str(folder / "tls.key"),
+        "METRICS_OTLP_URL": prometheus.otlp,
         "REMOTE_WRITE_URL": prometheus.remote_write,
-        "REMOTE_WRITE_WAL_DIR": str(folder / "gateway" / "remote-write"),
     }
     return Collector(folder / "gateway", files, environment, name="gateway")
 
