@@ -25,7 +25,7 @@ from benchmarks.fleet.usage import Meter, Usage
 from benchmarks.fleet.writing import write
 from stack.backends import Collector
 
-_MOST = 250
+_MOST = 50
 """Loops whose recorders share a process, at the most."""
 _SHORTEST, _LONGEST = 0.7, 0.95
 """How long a loop runs, as a part of the time that the fleet runs."""

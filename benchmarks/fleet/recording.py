@@ -7,6 +7,7 @@ loops here. Where a loop ends, its recorder ends, as it does at the exit of a pr
 from __future__ import annotations
 
 import os
+import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import psutil
 from ralph_otel import MetricsConfig
 from ralph_otel.recorder import Recorder
 
+_SWITCH = 0.05
+"""Seconds after which a thread that waits for the interpreter asks for it: a hundred that ask often take all the time."""
 _LOOK = 0.2
 """Seconds between two looks for loops that have ended."""
 _LAST_EXPORT = 60.0
@@ -49,6 +52,7 @@ def record(loops: Loops, parent: Connection) -> None:
     The recorders start spread over one interval, as loops do that nobody starts together.
     """
     os.environ["OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"] = f"{loops.endpoint}/v1/metrics"
+    sys.setswitchinterval(_SWITCH)
     _warm_up()
     parent.send(psutil.Process().memory_info().rss)
     config = MetricsConfig(
