@@ -61,12 +61,12 @@ def _row(row: Figure, value: float) -> str:
 
 def _machine() -> Iterable[str]:
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    yield f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {_processor()}, {os.cpu_count()} cores;"
+    yield f"Measured on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {processor()}, {os.cpu_count()} cores;"
     yield f"{platform.system()} {platform.release()}; {platform.python_implementation()} {platform.python_version()};"
     yield f"{packages}."
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as the kernel has it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

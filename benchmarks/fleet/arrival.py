@@ -7,18 +7,22 @@ compared with sums over what has arrived: they do not pass through instruments.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from stack.clients import PrometheusClient
 
 from ralph_otel import MetricsConfig
 from ralph_otel.catalog import HEALTH
 from ralph_otel.exporters.prometheus.families import families
 from ralph_otel.exporters.prometheus.names import metric_name
+from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.model import LoopMetrics
 from ralph_otel.pipeline import Pipeline
 from ralph_otel.runs import Folded, fold
-from stack.clients import PrometheusClient
 
 _BACK = "6h"
 """How far back a last value may lie."""
@@ -57,7 +61,10 @@ class Arrival:
     Args:
         loops: loops that were compared.
         series: series that the journals make.
-        points: data points of one export of all these loops: a histogram is one.
+        points: data points of the last export of each of these loops: a histogram is one.
+        buckets: those of the series that are buckets of histograms.
+        export_bytes: what these exports take by OTLP, not compressed.
+        fold_cpu: seconds of processor time to fold the journals and call the instruments.
         wrong: series that are missing, differ, or are there and should not be.
         shown: the first few of them, as text.
         resets: times that a counter went back.
@@ -68,6 +75,9 @@ class Arrival:
     loops: int = 0
     series: int = 0
     points: int = 0
+    buckets: int = 0
+    export_bytes: int = 0
+    fold_cpu: float = 0.0
     wrong: int = 0
     shown: list[str] = field(default_factory=list)
     resets: int = 0
@@ -84,6 +94,9 @@ class Arrival:
         self.loops += other.loops
         self.series += other.series
         self.points += other.points
+        self.buckets += other.buckets
+        self.export_bytes += other.export_bytes
+        self.fold_cpu += other.fold_cpu
         self.wrong += other.wrong
         self.shown = [*self.shown, *other.shown][:_SHOWN]
         self.resets += other.resets
@@ -97,36 +110,62 @@ def compare(url: str, journals: Sequence[Path]) -> Arrival:
     client, found = PrometheusClient(url), Arrival()
     held = _held(client, [path.stem for path in journals])
     for path in journals:
-        found.absorb(_compare_one(path, held[path.stem]))
+        found.absorb(compare_one(path.stem, expected_of(path), held[path.stem]))
     return found
 
 
-def _compare_one(path: Path, held: dict[Series, float]) -> Arrival:
-    expected, folded, points = expected_of(path)
+def compare_one(run_id: str, expected: Expected, held: dict[Series, float]) -> Arrival:
+    """Compare what a loop's journal says with what Prometheus has of it."""
+    series, metrics = expected.series, expected.folded.run.metrics()
     wrong = [
-        f"{path.stem}: {name}{dict(labels)}: {expected.get((name, labels))} by the journal, {held.get((name, labels))} held"
-        for name, labels in expected.keys() | held.keys()
-        if expected.get((name, labels)) != held.get((name, labels))
+        f"{run_id}: {each[0]}{dict(each[1])}: {series.get(each)} by the journal, {held.get(each)} held"
+        for each in series.keys() | held.keys()
+        if series.get(each) != held.get(each)
     ]
-    metrics = folded.run.metrics()
     totals = {
         name: (float(said(metrics)), sum(value for (metric, _), value in held.items() if metric == total))
         for name, (total, said) in TOTALS.items()
     }
-    off = any(said != arrived for said, arrived in totals.values())
-    return Arrival(1, len(expected), points, len(wrong), wrong[:_SHOWN], 0, totals, int(off))
+    return Arrival(
+        loops=1,
+        series=len(series),
+        points=expected.points,
+        buckets=sum(name.endswith("_bucket") for name, _ in series),
+        export_bytes=expected.export_bytes,
+        fold_cpu=expected.cpu,
+        wrong=len(wrong),
+        shown=wrong[:_SHOWN],
+        totals=totals,
+        off=int(any(said != arrived for said, arrived in totals.values())),
+    )
 
 
-def expected_of(journal: Path) -> tuple[dict[Series, float], Folded, int]:
-    """The series that a loop ends with, by its journal; the fold; and the data points of its last export."""
+@dataclass(frozen=True)
+class Expected:
+    """What a loop ends with, by its journal. The fields are as in `Arrival`."""
+
+    series: dict[Series, float]
+    folded: Folded
+    points: int
+    export_bytes: int
+    cpu: float
+
+
+def expected_of(journal: Path) -> Expected:
+    """Fold a journal through the instruments of a recorder that exports nothing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     config = MetricsConfig(export_format="none", resources=False, home=journal.parent)
     pipeline = Pipeline(config, journal.stem, list, dict, export=False)
+    before = time.process_time()
     folded = fold(journal, pipeline.record)
     pipeline.end_batch()
+    cpu = time.process_time() - before
     data = pipeline.snapshot()
     pipeline.shutdown(1.0)
-    if data is None:
-        raise RuntimeError(f"{journal}: no metrics")
+    assert data is not None, "this pipeline has a reader of its own"
     series = {
         _series(sample.name, sample.labels): sample.value
         for family in families(data)
@@ -136,13 +175,8 @@ def expected_of(journal: Path) -> tuple[dict[Series, float], Folded, int]:
     for metric in HEALTH:
         name = metric_name(metric.name, metric.unit, "counter")
         series[_series(name, {})] = float(folded.lines if metric.name == "ralph_otel.events" else 0)
-    points = sum(
-        len(metric.data.data_points)
-        for of_resource in data.resource_metrics
-        for scope in of_resource.scope_metrics
-        for metric in scope.metrics
-    )
-    return series, folded, points + len(HEALTH)
+    points = sum(len(metric.data.data_points) for metric in metrics_of(data)) + len(HEALTH)
+    return Expected(series, folded, points, encode_metrics(data).ByteSize(), cpu)
 
 
 def _held(client: PrometheusClient, instances: Sequence[str]) -> dict[str, dict[Series, float]]:

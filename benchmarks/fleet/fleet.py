@@ -15,6 +15,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from stack.backends import Collector
+
 from benchmarks.fleet import tiers as programs
 from benchmarks.fleet.arrival import CHUNK, Arrival, compare, events_held, resets
 from benchmarks.fleet.incidents import INCIDENTS
@@ -23,13 +25,12 @@ from benchmarks.fleet.story import Story
 from benchmarks.fleet.tiers import Tiers, count
 from benchmarks.fleet.usage import Meter, Usage
 from benchmarks.fleet.writing import write
-from stack.backends import Collector
 
 _MOST = 50
 """Loops whose recorders share a process, at the most."""
 _SHORTEST, _LONGEST = 0.7, 0.95
 """How long a loop runs, as a part of the time that the fleet runs."""
-_ARRIVE = 60.0
+_ARRIVE = 120.0
 """Seconds that the last figures have to arrive."""
 _LOOK = 0.5
 _spawn = multiprocessing.get_context("spawn")
@@ -49,7 +50,7 @@ class Plan:
     """
 
     loops: int
-    seconds: float = 120.0
+    seconds: float = 180.0
     told: float = 3600.0
     interval: float = 10.0
     road: str = "otlp"
@@ -176,7 +177,11 @@ def _metered(running: Tiers, recorders: Sequence[SpawnProcess]) -> Meter:
     meter = Meter()
     for process in recorders:
         meter.watch("recorders", partial(int, process.pid or 0))
-    for tier, members in (("agents", running.agents), ("gateway", (running.gateway,)), ("Prometheus", (running.prometheus,))):
+    for tier, members in (
+        ("agents", running.agents),
+        ("gateway", (running.gateway,)),
+        ("Prometheus", (running.prometheus,)),
+    ):
         for member in members:
             meter.watch(tier, partial(getattr, member, "pid"))
     meter.look()

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.fleet.tiers import Tiers
 from stack.backends import Collector
+
+from benchmarks.fleet.tiers import Tiers
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ INCIDENTS = (
     Incident("the gateway is restarted (SIGTERM)", 0.4, 0.05, lambda tiers: tiers.gateway, kill=False),
     Incident("the other agent is restarted (SIGTERM)", 0.55, 0.03, lambda tiers: tiers.agents[1], kill=False),
     Incident(
-        "the gateway is killed (SIGKILL), and away while most loops end", 0.75, 0.15, lambda tiers: tiers.gateway, kill=True
+        "the gateway is killed (SIGKILL), and away while most loops end",
+        0.75,
+        0.15,
+        lambda tiers: tiers.gateway,
+        kill=True,
     ),
 )
-"""In the order of their times. A loop ends after 70 % of the time at the earliest, so no agent is away then: what a loop
-cannot hand to the agent on its own machine when it ends stays in its journal, and no Collector can help."""
+"""In the order of their times. Loops end after 70 % of the time at the earliest, so no agent is away then: what a loop
+cannot hand to the agent on its own machine when it ends is in its journal only, and no Collector can help."""

@@ -20,7 +20,7 @@ from ralph_otel import MetricsConfig
 from ralph_otel.recorder import Recorder
 
 _SWITCH = 0.05
-"""Seconds after which a thread that waits for the interpreter asks for it: a hundred that ask often take all the time."""
+"""Seconds after which a thread that waits for the interpreter asks for it. A hundred that ask often do little else."""
 _LOOK = 0.2
 """Seconds between two looks for loops that have ended."""
 _LAST_EXPORT = 60.0
@@ -47,7 +47,10 @@ class Loops:
 
 
 def record(loops: Loops, parent: Connection) -> None:
-    """Record until all loops have ended. Tells the parent its resident bytes before the first loop, and then the events.
+    """Record until all loops have ended.
+
+    Tells the parent three numbers: its resident bytes before the first loop; then its loops, once all have a recorder;
+    at the end the events that it has recorded.
 
     The recorders start spread over one interval, as loops do that nobody starts together.
     """
@@ -77,8 +80,6 @@ def record(loops: Loops, parent: Connection) -> None:
 
 def _warm_up() -> None:
     """Import what a recorder imports."""
-    import ralph_otel.pipeline
-    import ralph_otel.recovery
     from ralph_otel.exporters import otlp
 
     otlp.metric_exporter("http://127.0.0.1:4318").shutdown()

@@ -60,7 +60,9 @@ class Story:
         name, runner = self._dice.choice(NAMES), self._dice.choice(RUNNERS)
         yield self._say(events.LoopStarted(name, runner, max_iterations=200), self._loop)
         yield from self._sessions(self.begin + round(self.seconds * _SECOND))
-        yield self._say(events.LoopStopped(self._dice.choice(("completed", "max_iterations", "tests_passed"))), self._loop)
+        yield self._say(
+            events.LoopStopped(self._dice.choice(("completed", "max_iterations", "tests_passed"))), self._loop
+        )
 
     def _sessions(self, end: int) -> Iterator[Line]:
         iteration = 0
@@ -137,7 +139,9 @@ class Story:
         self._failing = max(0, self._failing + self._dice.randint(-2, 2))
         self._passing += self._dice.randint(0, 3)
         results = {f"test_{number}": self._dice.random() > _RARELY for number in range(5)}
-        tests = events.TestsFinished(self._passing, self._failing, self._dice.randint(0, 4), duration=took, results=results)
+        tests = events.TestsFinished(
+            self._passing, self._failing, self._dice.randint(0, 4), duration=took, results=results
+        )
         yield self._say(tests, self._id(16), iteration)
 
     def _progress(self, iteration: str) -> Line:

@@ -1,4 +1,4 @@
-"""The programs between the loops and the figures: two agents, a gateway, Prometheus, with the files that are shipped."""
+"""The programs between the loops and the figures, with the files that are shipped: agents, a gateway, Prometheus."""
 
 from __future__ import annotations
 
