@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration e2e stack docs oldest bench lock clean seen
+.PHONY: help demo test integration e2e stack docs oldest bench fleet lock clean seen
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
@@ -24,6 +24,7 @@ help:
 	@echo 'make seen    the tables of docs/runners.md, from what the tests of real runners see'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
+	@echo 'make fleet   1,000 loops through agents and a gateway to Prometheus, with what each takes'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
 	@echo 'make clean   remove what these have made'
 
@@ -58,6 +59,9 @@ seen: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+fleet: $(READY)
+	$(BIN)/python -m benchmarks.fleet
 
 # Without those that test what uses the standard library alone.
 oldest: $(OLDEST)/.ready
