@@ -102,8 +102,11 @@ def run(plan: Plan, folder: Path) -> Result:
         result.recorder_base = max(base for _, base in recorders)
         meter = _metered(running, [process for (process, _), _ in recorders])
         begin = time.monotonic()
-        stack.enter_context(_process(write, stories, folder / "runs", plan.told / plan.seconds))
+        loops = stack.enter_context(_process(write, stories, folder / "runs", plan.told / plan.seconds))
         _let_happen(running, plan, begin, result)
+        loops.join(2 * plan.seconds)
+        if loops.exitcode != 0:
+            raise RuntimeError(f"the process of the loops has not come to its end, code {loops.exitcode}")
         for (process, connection), _ in recorders:
             result.events += _told(process, connection, 3 * plan.seconds + _ARRIVE)
         _await_events(running, result.events)

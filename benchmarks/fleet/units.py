@@ -114,6 +114,11 @@ def reckon(fleet: Fleet, one: Units) -> Sequence[Row]:
         Row("data points", f"{loops} × {one.points:.0f} ÷ {every}", f"{points:,.0f} /s"),
         Row("samples", f"{loops} × {one.series:.0f} series ÷ {every}", f"{samples:,.0f} /s"),
         Row(
+            "log records, for every event is one",
+            f"{loops} × {one.events:.0f} ÷ 3,600 s",
+            f"{fleet.loops * one.events / 3600:,.0f} /s",
+        ),
+        Row(
             "recorder of one loop",
             f"{one.events:.0f} events × {one.recorder_event * 1e6:.0f} µs + "
             f"{3600 / fleet.interval:.0f} exports × {one.points:.0f} × {one.recorder_point * 1e6:.0f} µs",
