@@ -67,7 +67,7 @@ def _show(result: Result) -> None:
         print(f"    {difference}")
     for name, (said, arrived) in arrival.totals.items():
         mark = "✓" if said == arrived else "✗"
-        print(f"  {mark} {name:<26} {said:>18,.10g} in the journals {arrived:>18,.10g} in Prometheus")
+        print(f"  {mark} {name:<26} {said:>21,.10g} in the journals {arrived:>21,.10g} in Prometheus")
     print(f"  {result.events:,} events, {result.accepted:,.0f} data points, {result.samples:,.0f} samples")
     for tier, usage in result.tiers.items():
         memory = f"{usage.memory / 2**20:>7,.0f} MiB in {usage.processes} processes"

@@ -44,6 +44,8 @@ def page(measured: Sequence[Measured]) -> str:
         "\n".join(_growth(sizes)),
         _text("units"),
         "\n".join(_units(units, sizes)),
+        _text("roads"),
+        "\n".join(_by_road([each.result for each in measured])),
         _text("reckoned"),
         *("\n".join(_reckoned(fleet, units)) for fleet in _FLEETS),
         _text("advice"),
@@ -68,8 +70,7 @@ def _when(measured: Sequence[Measured]) -> Iterator[str]:
     days = sorted({each.day for each in measured})
     machines = sorted({each.machine for each in measured})
     yield f"Measured on {' and '.join(days)}: {'; '.join(machines)}, which also ran everything else."
-    yield f"{plan.told / 60:.0f} minutes of each loop happen in {plan.seconds:.0f} s, and a loop exports every "
-    yield f"{plan.interval:g} s."
+    yield f"{plan.told / 60:.0f} minutes of each loop happen in {plan.seconds:.0f} s, and it exports every {plan.interval:g} s."
 
 
 def _arrived(measured: Sequence[Measured]) -> Iterator[str]:
@@ -89,7 +90,12 @@ def _compared(result: Result) -> Iterator[str]:
         yield f"{number:,}"
     for name in _SHOWN_TOTALS:
         said, arrived = arrival.totals[name]
-        yield f"{arrived:,.10g}" if said == arrived else f"**{arrived:,.10g} of {said:,.10g}**"
+        yield _exact(arrived) if said == arrived else f"**{_exact(arrived)} of {_exact(said)}**"
+
+
+def _exact(value: float) -> str:
+    """All digits: money is in multiples of 1/1024."""
+    return f"{value:,.10f}".rstrip("0").rstrip(".")
 
 
 def _growth(sizes: Sequence[Result]) -> Iterator[str]:
@@ -110,7 +116,26 @@ def _growth(sizes: Sequence[Result]) -> Iterator[str]:
 def _memory(result: Result, tier: str) -> str:
     usage = result.tiers[tier]
     several = f" ({usage.processes} processes)" if usage.processes > 1 else ""
-    return f"{usage.memory / _MIB:,.0f} MiB{several}"
+    return f"{_mib(usage.memory)}{several}"
+
+
+def _mib(size: float) -> str:
+    return f"{size / _MIB:,.0f} MiB"
+
+
+def _by_road(results: Sequence[Result]) -> Iterator[str]:
+    most = max(each.plan.loops for each in results)
+    roads = {each.plan.road: each.tiers for each in results if each.plan.loops == most}
+    yield from _table(
+        (f"{most:,} loops by", *(f"{tier}, {what}" for tier in _BEHIND for what in ("processor time", "memory"))),
+        (
+            [road, *(text for tier in _BEHIND for text in (f"{tiers[tier].cpu:.1f} s", _mib(tiers[tier].memory)))]
+            for road, tiers in roads.items()
+        ),
+    )
+
+
+_BEHIND = ("gateway", "Prometheus")
 
 
 def _units(one: Units, sizes: Sequence[Result]) -> Iterator[str]:
@@ -122,7 +147,7 @@ def _units(one: Units, sizes: Sequence[Result]) -> Iterator[str]:
         ("events of a loop in an hour", f"{one.events:.0f}", large),
         ("recorder, an event", f"{one.recorder_event * 1e6:.0f} µs", "fold of the journals, by itself"),
         ("recorder, all else, by data points exported", f"{one.recorder_point * 1e6:.0f} µs", large),
-        ("recorder, memory of a process without a loop", f"{one.recorder_base / _MIB:.0f} MiB", large),
+        ("recorder, memory of a process without a loop", _mib(one.recorder_base), large),
         ("recorder, memory of a loop", f"{one.recorder_loop / _MIB:.2f} MiB", large),
         ("agent, a data point", f"{one.agent_point * 1e6:.0f} µs", large),
         ("gateway, a data point", f"{one.gateway_point * 1e6:.0f} µs", large),

@@ -19,8 +19,14 @@ _CERTIFICATE = (
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout tls.key -out tls.crt "
     "-subj /CN=gateway -addext subjectAltName=IP:127.0.0.1,DNS:localhost"
 )
-ROADS = {"otlp": "gateway-otlp-metrics.yaml", "remote-write": "gateway-remote-write.yaml", "scrape": None}
-"""How the figures get from the gateway into Prometheus, and the overlay of the gateway's file that makes it so."""
+_BY_OTLP = "overlays/gateway-otlp-metrics.yaml"
+ROADS: dict[str, tuple[str, ...]] = {
+    "otlp": (_BY_OTLP,),
+    "otlp-only": (_BY_OTLP, "yaml:service::pipelines::metrics::exporters: [otlp_http/metrics]"),
+    "remote-write": ("overlays/gateway-remote-write.yaml",),
+    "scrape": (),
+}
+"""How the figures get from the gateway into Prometheus, and what is laid over the gateway's file to make it so."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,8 @@ def start(folder: Path, stack: ExitStack, road: str, agents: int = 2) -> Tiers:
 
 
 def _gateway(folder: Path, token: str, prometheus: Prometheus, road: str) -> Collector:
-    shipped, overlay = SHIPPED / "collector", ROADS[road]
-    files = [shipped / "gateway.yaml", *([shipped / "overlays" / overlay] if overlay else ())]
+    shipped = SHIPPED / "collector"
+    laid_over = (text if text.startswith("yaml:") else shipped / text for text in ROADS[road])
     environment = {
         "GATEWAY_TOKEN": token,
         "GATEWAY_CERT_FILE": str(folder / "tls.crt"),
@@ -66,7 +72,7 @@ def _gateway(folder: Path, token: str, prometheus: Prometheus, road: str) -> Col
         "METRICS_OTLP_URL": prometheus.otlp,
         "REMOTE_WRITE_URL": prometheus.remote_write,
     }
-    return Collector(folder / "gateway", files, environment, name="gateway")
+    return Collector(folder / "gateway", [shipped / "gateway.yaml", *laid_over], environment, name="gateway")
 
 
 def _agent(folder: Path, number: int, token: str, gateway: Collector) -> Collector:

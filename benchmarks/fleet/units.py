@@ -143,6 +143,11 @@ def reckon(fleet: Fleet, one: Units) -> Sequence[Row]:
             f"{_ceil(points * one.gateway_point / (_GATEWAY_CORES / 2))} gateways of {_GATEWAY_CORES} cores",
         ),
         Row(
+            "memory of all gateways, which hold a series for Prometheus to scrape",
+            f"{active / 1e6:,.1f} million series × {one.gateway_series / 1024:.2f} KiB",
+            f"{active * one.gateway_series / 2**30:,.1f} GiB",
+        ),
+        Row(
             "series of runs that go on",
             f"{loops} × {one.series:.0f}",
             f"{active / 1e6:,.1f} million",
