@@ -70,7 +70,7 @@ def _when(measured: Sequence[Measured]) -> Iterator[str]:
     days = sorted({each.day for each in measured})
     machines = sorted({each.machine for each in measured})
     yield f"Measured on {' and '.join(days)}: {'; '.join(machines)}, which also ran everything else."
-    yield f"{plan.told / 60:.0f} minutes of each loop happen in {plan.seconds:.0f} s, and it exports every {plan.interval:g} s."
+    yield f"{plan.told / 60:.0f} minutes of a loop take {plan.seconds:.0f} s; it exports every {plan.interval:g} s."
 
 
 def _arrived(measured: Sequence[Measured]) -> Iterator[str]:
