@@ -75,7 +75,7 @@ def _when(measured: Sequence[Measured]) -> Iterator[str]:
 
 def _arrived(measured: Sequence[Measured]) -> Iterator[str]:
     yield from _table(
-        ("loops", "road", "events", "series compared", "different", "counters that went back", *_SHOWN_TOTALS),
+        ("loops", "road", "events", "series compared", "differ", "loops with a loss", "resets", *_SHOWN_TOTALS),
         ([f"{each.result.plan.loops:,}", each.result.plan.road, *_compared(each.result)] for each in measured),
     )
 
@@ -86,8 +86,10 @@ assert set(_SHOWN_TOTALS) <= set(TOTALS)
 
 def _compared(result: Result) -> Iterator[str]:
     arrival = result.arrival
-    for number in (result.events, arrival.series, arrival.wrong, arrival.resets):
-        yield f"{number:,}"
+    yield f"{result.events:,}"
+    yield f"{arrival.series:,}"
+    for number in (arrival.wrong, arrival.off, arrival.resets):
+        yield f"**{number:,}**" if number else "0"
     for name in _SHOWN_TOTALS:
         said, arrived = arrival.totals[name]
         yield _exact(arrived) if said == arrived else f"**{_exact(arrived)} of {_exact(said)}**"

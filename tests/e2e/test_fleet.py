@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 _SECONDS = 100
 
 
-@pytest.mark.parametrize("road", ["otlp", "scrape"])
+@pytest.mark.parametrize("road", ["otlp", "remote-write"])
 def test_ten_loops_arrive_whole_though_collectors_are_killed(programs: dict[str, Path], road: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.fleet", "--quick", "--road", road],

@@ -86,8 +86,9 @@ def test_what_was_lost_stands_out_on_the_page(tmp_path: Path) -> None:
     assert "**11 of 12**" in page(kept(file))
 
 
-def test_the_page_is_the_one_that_the_kept_figures_make_and_nothing_was_lost() -> None:
+def test_the_page_is_the_one_of_the_kept_figures_and_nothing_was_lost_but_by_scrapes() -> None:
     measured = kept()
     assert {1000} <= {each.result.plan.loops for each in measured}
-    assert [each.result.arrival.shown for each in measured if not each.result.arrival.complete] == []
+    lossless = [each.result.arrival for each in measured if each.result.plan.road != "scrape"]
+    assert [arrival.shown for arrival in lossless if not arrival.complete] == []
     assert PAGE.read_text(encoding="utf-8") == page(measured), "run python -m benchmarks.fleet --write"
