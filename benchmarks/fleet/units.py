@@ -139,8 +139,8 @@ def reckon(fleet: Fleet, one: Units) -> Sequence[Row]:
         Row(
             "all gateways",
             f"{points:,.0f} /s × {one.gateway_point * 1e6:.0f} µs",
-            f"{points * one.gateway_point:,.1f} cores; at half load "
-            f"{_ceil(points * one.gateway_point / (_GATEWAY_CORES / 2))} gateways of {_GATEWAY_CORES} cores",
+            f"{points * one.gateway_point:,.1f} cores; at half load, with {_GATEWAY_CORES} cores each: "
+            f"{_ceil(points * one.gateway_point / (_GATEWAY_CORES / 2))}",
         ),
         Row(
             "memory of all gateways, which hold a series for Prometheus to scrape",

@@ -66,7 +66,7 @@ def test_what_is_reckoned_is_the_product_that_is_shown() -> None:
     assert rows["data points"].value == "100,000 /s"
     assert rows["samples"].value == "400,000 /s"
     assert rows["all agents"].value == "10.0 cores, on 1,000 machines 1.00 % of a core each"
-    assert rows["all gateways"].value == "10.0 cores; at half load 5 gateways of 4 cores"
+    assert rows["all gateways"].value == "10.0 cores; at half load, with 4 cores each: 5"
     assert rows["series of runs that go on"].value == "24.0 million"
     assert rows["new series in a day"].value == "192 million"
     assert rows["the store's processors, one copy, without queries"].value == "10.0 cores"
