@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shutil
 import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ def start(folder: Path, stack: ExitStack, road: str, agents: int = 2) -> Tiers:
     gateway = _gateway(folder, token, prometheus, road)
     scraped = [gateway] if road == "scrape" else []
     prometheus_files(folder / "files", urlsplit(prometheus.url).port or 0, folder / "no-loops", scraped)
+    shutil.rmtree(folder / "files" / "rules", ignore_errors=True)  # what they cost depends on which there are
     tier = tuple(_agent(folder, number, token, gateway) for number in range(1, agents + 1))
     for process in (prometheus, gateway, *tier):
         stack.enter_context(process)
