@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ralph_otel.mixin.alerts import Expressions
 from ralph_otel.mixin.config import Duration, MixinConfig, SettingError
+from ralph_otel.mixin.rules import alert_rules
 
 
 def test_settings_are_read_as_what_they_are() -> None:
@@ -40,6 +43,15 @@ def test_a_wrong_one_is_named_with_what_would_do(setting: str, said: str) -> Non
 def test_a_prefix_that_no_metric_can_have(prefix: str) -> None:
     with pytest.raises(SettingError, match="prefix: "):
         MixinConfig().with_prefix(prefix)
+
+
+@pytest.mark.parametrize(("patience", "lasting"), [("1", "10m"), ("2", "1200s"), ("0.05", "30s"), ("0", "0s")])
+def test_patience_is_how_long_an_alert_waits(patience: str, lasting: str) -> None:
+    config = MixinConfig().with_settings([f"patience={patience}"])
+    assert Expressions(config).lasting("10m") == lasting
+    rules = yaml.safe_load(alert_rules(config))
+    [spinning] = [rule for group in rules["groups"] for rule in group["rules"] if rule["alert"] == "RalphLoopSpinning"]
+    assert spinning.get("for", "0s") == lasting
 
 
 @given(st.text(), st.sampled_from([name for name, _, _ in MixinConfig.settings()]))

@@ -55,7 +55,7 @@ def test_a_runbook_and_an_alert_name_only_settings_that_exist() -> None:
 
 
 def test_every_threshold_is_used_by_an_alert() -> None:
-    elsewhere = {"runbook_url", "grafana_url", "interval", "gap"}
+    elsewhere = {"runbook_url", "grafana_url", "interval", "patience", "gap"}
     used = {setting for alert in EVERY_ALERT for setting in alert.settings}
     assert {name for name, _, _ in MixinConfig.settings()} - elsewhere == used
 

@@ -98,6 +98,7 @@ class MixinConfig:
     )
     grafana_url: str = _word("http://localhost:3000", "where Grafana is, for the link from an alert to its dashboard")
     interval: Duration = _time("1m", "between two evaluations of the rules", _short)
+    patience: float = _limit(1, "what an alert is about must last so many times as long as the table above says")
     gap: Duration = _time("1h", "a series that was silent for longer is taken for a new one, which counts from zero")
 
     stuck_factor: float = _limit(3, "an iteration is stuck at so many times what is usual for the loop")

@@ -6,7 +6,7 @@ from ralph_otel.mixin.alerts import dying, moving, spending, telemetry
 from ralph_otel.mixin.alerts.alert import NAME, About, Alert, Expressions, Severity
 from ralph_otel.mixin.config import MixinConfig
 
-__all__ = ["GROUPS", "NAME", "About", "Alert", "Severity", "groups"]
+__all__ = ["GROUPS", "NAME", "About", "Alert", "Expressions", "Severity", "groups"]
 
 GROUPS = {"ralph-moving": moving, "ralph-spending": spending, "ralph-dying": dying, "ralph-telemetry": telemetry}
 """The name of a group of rules, and the module with its alerts."""

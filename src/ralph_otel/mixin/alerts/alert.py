@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from ralph_otel.catalog import LOOP_NAME, Attribute
-from ralph_otel.mixin.config import MixinConfig
+from ralph_otel.mixin.config import Duration, MixinConfig
 from ralph_otel.mixin.names import LOOP, RUN, Names, label
 from ralph_otel.mixin.promql import most, over_time, total
 from ralph_otel.mixin.recording import STEP, WINDOWS, in_steps
@@ -66,6 +66,11 @@ class Expressions:
     def __init__(self, config: MixinConfig) -> None:
         self.config = config
         self.names = Names(config.prefix)
+
+    def lasting(self, usual: str) -> str:
+        """For how long something must hold, in place of what is usual: `patience` times as long, to the second."""
+        patience = self.config.patience
+        return usual if patience == 1 else f"{round(Duration(usual).seconds * patience)}s"
 
     def running(self) -> str:
         """Runs that go on. A gauge stays at its last value after a run's end, so each alert about one asks this."""

@@ -38,7 +38,7 @@ def _stuck(e: Expressions) -> Alert:
         f"An iteration of {NAME} has been running for {{{{ $value | humanizeDuration }}}}, far longer than usual (run "
         f"{INSTANCE}). Look whether its agent still does anything: tools, tokens, processor.",
         ("stuck_factor", "stuck_floor", "stuck_without_history", "stuck_history", "stuck_quantile"),
-        lasting="1m",
+        lasting=e.lasting("1m"),
     )
 
 
@@ -52,7 +52,7 @@ def _no_progress(e: Expressions) -> Alert:
         f"{{{{ $value }}}} iterations of {NAME} in a row made no progress (run {INSTANCE}), and each costs money. Look "
         "at what the agent says, and whether the goal can be reached at all.",
         ("no_progress_streak",),
-        lasting="1m",
+        lasting=e.lasting("1m"),
     )
 
 
@@ -69,7 +69,7 @@ def _spinning(e: Expressions) -> Alert:
         f"{NAME} finished {{{{ $value | humanize }}}} iterations in the last hour, and no file, line or commit came of "
         "them. Look whether the agent can write, and whether it starts at all: a refused key ends it at once.",
         ("spinning_iterations",),
-        lasting="10m",
+        lasting=e.lasting("10m"),
     )
 
 
@@ -88,7 +88,7 @@ def _failing(e: Expressions) -> Alert:
         f"{{{{ $value | humanize }}}} iterations of {NAME} failed or timed out, nearly all there were. Look at the "
         "errors and the agent's exit codes: a spent quota, a refused key, a broken tool.",
         ("failing_iterations", "failing_ratio"),
-        lasting="1m",
+        lasting=e.lasting("1m"),
     )
 
 
@@ -111,5 +111,5 @@ def _tests_failing(e: Expressions) -> Alert:
         f"{{{{ $value }}}} test runs of {NAME} in a row had failures, and the fraction that passes has not risen in an "
         f"hour (run {INSTANCE}). Look whether it is always the same test, and whether the loop can mend it.",
         ("test_failure_streak",),
-        lasting="1m",
+        lasting=e.lasting("1m"),
     )

@@ -77,7 +77,7 @@ def _reboot_storm(e: Expressions) -> Alert:
         f"{NAME} threw its context away {{{{ $value | humanize }}}} times in the last hour, about once an iteration or "
         "more, and none of it was planned. Look at the reasons, and how full the context was.",
         ("storm_reboots", "storm_per_iteration"),
-        lasting="1m",
+        lasting=e.lasting("1m"),
     )
 
 
@@ -97,5 +97,5 @@ def _context_fills(e: Expressions) -> Alert:
         f"The context window of {NAME} is about to be full, or is thrown away at {{{{ $value | humanize }}}} % after "
         "an iteration or two. Look at what is read into it: large files, test output, too long a prompt.",
         ("context_high", "context_fills_within", "context_reboots", "context_iterations"),
-        lasting="3m",
+        lasting=e.lasting("3m"),
     )

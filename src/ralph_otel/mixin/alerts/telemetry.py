@@ -78,7 +78,7 @@ def _collector_dropping(e: Expressions) -> Alert:
         "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes in the Collector {{ $labels.instance }}. Look at its "
         "log, at the backend it sends to, and at its memory limit.",
         (),
-        lasting="5m",
+        lasting=e.lasting("5m"),
         about=About.COLLECTOR,
     )
 
@@ -94,6 +94,6 @@ def _collector_queue(e: Expressions) -> Alert:
         "The sending queue of {{ $labels.exporter }} in the Collector {{ $labels.instance }} is "
         "{{ $value | humanizePercentage }} full; when it is full, signals are lost. Look at the backend it sends to.",
         ("queue_ratio",),
-        lasting="5m",
+        lasting=e.lasting("5m"),
         about=About.COLLECTOR,
     )
