@@ -131,7 +131,7 @@ def test_spans_say_what_was_measured_in_them(either: Received) -> None:
     parts = run_a_loop(made)
     assert made.shutdown(20)
     spans = {name: (span, attributes(span.attributes)) for name, span in spans_by_name(either).items()}
-    run = {"ralph.run.id": parts["loop"].run_id}
+    run = {"ralph.run.id": parts["loop"].run_id, "ralph.loop.name": "l"}
     assert spans["loop l"][1].items() >= {
         **COMMON, **run, "ralph.runner.version": "1", "ralph.max_iterations": 5, "ralph.stop.reason": "max_cost",
         "ralph.iterations": 2, "ralph.loop.attribute.team": "a",

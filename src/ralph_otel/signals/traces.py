@@ -12,7 +12,7 @@ from typing import Any
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from ralph_otel.catalog import ERROR_TYPE, SPANS, Attribute, Span
+from ralph_otel.catalog import ERROR_TYPE, LOOP_NAME, SPANS, Attribute, Span
 from ralph_otel.catalog.attributes import INPUT_TOKENS, ITERATIONS, RUN_ID
 from ralph_otel.catalog.spans import LEARNT, SUMMED
 from ralph_otel.events import Line
@@ -118,6 +118,8 @@ class TraceSignals:
             run.session, run.rebooted = key, False
         elif line["type"] == "reboot.started":
             run.rebooted = True
+        if state.name:  # the loop's own span comes at its end, after days maybe: until then, its others are found by it
+            span.attributes[LOOP_NAME.name] = state.name
         _note(span, row, line)
         if len(self._open) >= MAX_OPEN:
             del self._open[next(iter(self._open))]
