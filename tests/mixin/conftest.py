@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from incidents import GROUPS, rules_of
+from incidents import GROUPS, RECORDING, rules_of
 
 from ralph_otel.mixin.config import MixinConfig
 from support import promtool as support
@@ -32,6 +32,18 @@ def promtool(programs: dict[str, Path]) -> Path:
 def prometheus(programs: dict[str, Path]) -> Path:
     """The server."""
     return programs["prometheus"]
+
+
+@pytest.fixture
+def count(promtool: Path, tmp_path: Path) -> Callable[[support.Scene], None]:
+    """Hold a scene against the recording rules alone."""
+
+    def hold(scene: support.Scene) -> None:
+        rules = {"recording.yaml": rules_of(MixinConfig())["recording.yaml"]}
+        verdict = support.verdict(promtool, tmp_path, rules, scene, RECORDING)
+        assert verdict == "", verdict
+
+    return hold
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from ralph_otel.mixin.names import Names
 from support.promtool import Scene, Values
 
 LOOP = {"job": "ralph-loop", "ralph_loop_name": "fix-bugs", "ralph_runner": "ralphify"}
-GROUPS = [*(group.name for group in recording.groups(MixinConfig())), *alerts.GROUPS]
+RECORDING = [group.name for group in recording.groups(MixinConfig())]
+GROUPS = [*RECORDING, *alerts.GROUPS]
 
 
 @cache

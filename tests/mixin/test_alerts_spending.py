@@ -50,7 +50,7 @@ class TestDayOverBudget:
         judge(scene)
 
     def test_as_much_in_two_days(self, judge: Judge) -> None:
-        scene = Incident()
+        scene = Incident(every=5)
         scene.run("cost", ramp(1, 0.13, 26 * 60), **MODEL)  # 187 USD a day
         scene.fires(self.ALERT, 24 * 60)
         scene.fires(self.ALERT, 26 * 60 - 1)
