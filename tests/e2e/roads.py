@@ -23,7 +23,7 @@ from support.everything import script
 from support.tape import Tape
 
 RUNNER = "scripted"
-_RECORDER = """
+RECORDER = """
 import os, sys
 from pathlib import Path
 from ralph_otel.config import MetricsConfig
@@ -36,6 +36,7 @@ recorder.start()
 sys.stdin.read()
 recorder.stop(5)
 """
+"""Follows journals until its standard input ends; takes an instance id, and their paths."""
 _SECONDS = 30.0
 """For everything to arrive; then what has arrived is looked at as it is."""
 
@@ -172,7 +173,7 @@ def recorders(backends: Backends, folder: Path) -> Iterator[None]:
                 if road.environment is not None:
                     own = instance_of(road, variant)
                     environment = {**road.environment(backends, own), "RALPH_OTEL_PREFIX": variant.prefix}
-                    words = [sys.executable, "-c", _RECORDER, own, *map(str, journals)]
+                    words = [sys.executable, "-c", RECORDER, own, *map(str, journals)]
                     processes.append(subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, cwd=folder))
         yield
     finally:
