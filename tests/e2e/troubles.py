@@ -237,11 +237,17 @@ def _started(stage: Staged, trouble: Trouble) -> Iterator[subprocess.Popen[bytes
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill all that is left of it, at once: it leads a session of its own, whatever groups there are in it."""
+    """Kill all that is left of it: its session, and agents that the embedded runner gives one of their own."""
+    below: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        below = psutil.Process(process.pid).children(recursive=True)
     for pid in psutil.pids():
         with suppress(ProcessLookupError):
             if os.getsid(pid) == process.pid:
                 os.kill(pid, signal.SIGKILL)
+    for each in below:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
     process.wait()
 
 
