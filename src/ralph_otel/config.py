@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel import journal
-from ralph_otel.catalog import DEFAULT_PREFIX, DURATION_BUCKETS
+from ralph_otel.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
 from ralph_otel.notices import notice, shown
 
 

@@ -21,8 +21,6 @@ from ralph_otel.catalog.attributes import (
 from ralph_otel.catalog.logs import LOGS, Log, Severity
 from ralph_otel.catalog.metrics import (
     BY_NAME,
-    DEFAULT_PREFIX,
-    DURATION_BUCKETS,
     HEALTH,
     METRICS,
     PERCENT_BUCKETS,
@@ -32,6 +30,7 @@ from ralph_otel.catalog.metrics import (
     Metric,
 )
 from ralph_otel.catalog.spans import SPANS, Span
+from ralph_otel.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
 
 __all__ = [
     "AGENT",

@@ -22,14 +22,10 @@ from ralph_otel.catalog.attributes import (
     TOOL,
     Attribute,
 )
+from ralph_otel.defaults import DEFAULT_PREFIX
 from ralph_otel.events import Line
 from ralph_otel.state import RunState
 
-DEFAULT_PREFIX = "ralph_loop"
-DURATION_BUCKETS = (
-    0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0,
-)  # fmt: skip
-"""Upper bounds in seconds, for every duration unless `duration_buckets` says otherwise."""
 PERCENT_BUCKETS = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0)
 
 
