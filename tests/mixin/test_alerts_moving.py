@@ -262,6 +262,18 @@ class TestTestsFailing:
         scene.fires(self.ALERT, 58)
         judge(scene)
 
+    def test_tests_written_first_that_turn_green_one_by_one(self, judge: Judge) -> None:
+        scene = self.streak_of([*flat(0, 20), *ramp(1, 1, 50)], [*flat(1, 20), *ramp(0.4, 0.01, 50)])
+        for minute in (25, 35, 45, 65):
+            scene.fires(self.ALERT, minute)
+        judge(scene)
+
+    def test_green_ones_that_were_broken_and_stay_so(self, judge: Judge) -> None:
+        scene = self.streak_of([*flat(0, 20), *ramp(1, 1, 20)], [*flat(1, 20), *flat(0.4, 20)])
+        scene.fires(self.ALERT, 28)
+        scene.fires(self.ALERT, 33, R1)
+        judge(scene)
+
     def test_it_ended_or_has_no_tests(self, judge: Judge) -> None:
         scene = self.streak_of(ramp(0, 1, 30), flat(0.8, 30), active=0)
         scene.run("active_runs", flat(1, 30), "r2", "without-tests")

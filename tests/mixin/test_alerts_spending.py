@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from incidents import Incident
 
+from ralph_otel.mixin.config import MixinConfig
 from support.promtool import Values, flat, ramp, silence
 
 Judge = Callable[..., None]
@@ -20,7 +21,7 @@ class TestRunOverBudget:
     def test_a_run_that_goes_on_spending(self, judge: Judge) -> None:
         scene = Incident()
         scene.run("active_runs", flat(1, 60))
-        scene.run("cost", ramp(1, 1, 60), **MODEL)
+        scene.run("cost", ramp(1, 2, 60), **MODEL)
         scene.run("cost", flat(5, 60), gen_ai_request_model="model-y", ralph_cost_source="reported")
         scene.fires(self.ALERT, 40)
         scene.fires(self.ALERT, 50, R1)
@@ -29,7 +30,7 @@ class TestRunOverBudget:
     def test_one_that_ended_several_that_are_cheap_and_one_without_costs(self, judge: Judge) -> None:
         scene = Incident()
         scene.run("active_runs", flat(0, 60))
-        scene.run("cost", flat(80, 60), **MODEL)
+        scene.run("cost", flat(180, 60), **MODEL)
         for run in ("r2", "r3", "r4"):
             scene.run("active_runs", flat(1, 60), run)
             scene.run("cost", ramp(0, 0.5, 60), run, **MODEL)
@@ -84,21 +85,27 @@ class TestCostSpike:
             scene.fires(self.ALERT, minute)
         judge(scene)
 
+    def test_a_dearer_task_at_an_ordinary_price(self, judge: Judge) -> None:
+        scene = self.spent([*ramp(0, 0.02, 300), *ramp(6, 0.16, 100)])  # from 1 USD an hour to 9
+        for minute in (330, 360, 399):
+            scene.fires(self.ALERT, minute)
+        judge(scene)
+
     def test_a_spike_of_cents(self, judge: Judge) -> None:
         scene = self.spent([*ramp(0, 0.001, 300), *ramp(0.3, 0.05, 59)])
         scene.fires(self.ALERT, 358)
         judge(scene)
 
     def test_more_runs_side_by_side_than_usual(self, judge: Judge) -> None:
-        scene = self.spent(ramp(0, 0.08, 400))  # 5 USD an hour each
+        scene = self.spent(ramp(0, 0.2, 400))  # 12 USD an hour each
         for run in ("r2", "r3", "r4"):
-            scene.run("cost", [*silence(300), *ramp(0, 0.08, 100)], run, **MODEL)
+            scene.run("cost", [*silence(300), *ramp(0, 0.2, 100)], run, **MODEL)
         for minute in (290, 320, 360, 399):
             scene.fires(self.ALERT, minute)
-        judge(scene)
+        judge(scene, MixinConfig().with_settings(["hour_limit=100"]))
 
     def test_costs_that_come_in_large_lumps(self, judge: Judge) -> None:
-        scene = self.spent([8 * (minute // 90) for minute in range(600)])
+        scene = self.spent([12 * (minute // 90) for minute in range(600)])
         for minute in range(0, 600, 45):
             scene.fires(self.ALERT, minute)
         judge(scene)

@@ -5,6 +5,7 @@ A series is a list with a value a minute, None where there was no sample.
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ class Scene:
 
 def selector(name: str, labels: Labels) -> str:
     """`name{label="value"}`."""
-    return name + "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+    return name + "{" + ", ".join(f"{key}={_quoted(value)}" for key, value in labels.items()) + "}"
 
 
 def verdict(promtool: Path, folder: Path, rules: Mapping[str, str], scene: Scene, order: Sequence[str]) -> str:
@@ -101,6 +102,10 @@ def rules_test(files: list[str], scene: Scene, order: Sequence[str]) -> dict[str
             }
         ],
     }
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _written(value: float | None) -> str:
