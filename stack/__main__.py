@@ -14,11 +14,12 @@ import click
 from ralph_otel.config import MetricsConfig
 from stack.backends import SHIPPED, Collector, Jaeger, Prometheus
 from stack.errors import StackError
+from stack.modules import alone, cache
 from stack.processes import Process
 from stack.programs import PROGRAMS, find
 from stack.settings import prometheus_files
 
-_STARTED = ("otelcol", "prometheus", "jaeger")
+_NEEDED = ("otelcol", "prometheus", "jaeger")
 _LOOK = 1.0
 """Seconds between two looks whether all programs still run."""
 
@@ -29,7 +30,7 @@ def main(context: click.Context) -> None:
     """Collector, Prometheus and Jaeger with the files of collector-config/, until Ctrl-C."""
     if context.invoked_subcommand is None:
         try:
-            for name in _STARTED:
+            for name in _NEEDED:
                 find(name)
             _run()
         except StackError as error:
@@ -51,16 +52,27 @@ def _run() -> None:
     stop = _stopped()
     with tempfile.TemporaryDirectory(prefix="ralph-otel-stack-") as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        jaeger = Jaeger(folder / "jaeger", preferred=True)
-        stack.enter_context(jaeger)
-        config = SHIPPED / "collector" / "laptop.yaml"
-        collector = Collector(folder / "collector", [config], {"JAEGER_ENDPOINT": jaeger.otlp_grpc}, preferred=True)
-        stack.enter_context(collector)
-        prometheus = Prometheus(folder / "prometheus", folder / "configured" / "prometheus.yaml", preferred=True)
-        prometheus_files(folder / "configured", prometheus.port, MetricsConfig().home / "targets", [collector])
-        stack.enter_context(prometheus)
+        with alone(cache() / "start.lock"):  # else another stack might choose the same ports
+            collector, prometheus, jaeger = _started(folder, stack)
         _say(collector, prometheus, jaeger, folder)
         _wait(stop, [collector, prometheus, jaeger])
+
+
+def _started(folder: Path, stack: ExitStack) -> tuple[Collector, Prometheus, Jaeger]:
+    """The three programs, on the ports that everybody knows or the next ones; stopped with the stack.
+
+    Raises:
+        StackError: one did not start.
+    """
+    jaeger = Jaeger(folder / "jaeger", preferred=True)
+    stack.enter_context(jaeger)
+    config = SHIPPED / "collector" / "laptop.yaml"
+    collector = Collector(folder / "collector", [config], {"JAEGER_ENDPOINT": jaeger.otlp_grpc}, preferred=True)
+    stack.enter_context(collector)
+    prometheus = Prometheus(folder / "prometheus", folder / "configured" / "prometheus.yaml", preferred=True)
+    prometheus_files(folder / "configured", prometheus.port, MetricsConfig().home / "targets", [collector])
+    stack.enter_context(prometheus)
+    return collector, prometheus, jaeger
 
 
 def _stopped() -> threading.Event:

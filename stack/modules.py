@@ -70,7 +70,7 @@ def built(module: Module, variable: str) -> Path:
     toolchain = _toolchain(module, variable)
     folder = cache() / f"{module.name}-{_key(module, toolchain)}"
     if not folder.is_dir():
-        with _alone(cache() / f"{module.name}.lock"):
+        with alone(cache() / f"{module.name}.lock"):
             if not folder.is_dir():
                 _build(module, folder)
     return folder
@@ -101,7 +101,7 @@ def _key(module: Module, toolchain: str) -> str:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """One process at a time; the lock of one that was killed is free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -22,12 +22,7 @@ def test_it_prints_where_everything_is_and_ends_with_ctrl_c(backends: Backends, 
     environment = {**backends.environment(RALPH_OTEL_HOME=str(home)), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "stack"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, process_group=0) as process:
-        assert process.stdout is not None
-        said = ""
-        while "Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
+        said = _until_started(process)
         children = psutil.Process(process.pid).children()
         prometheus = PrometheusClient(_address("Prometheus", said))
         jaeger = JaegerClient(_address("Jaeger", said))
@@ -44,6 +39,33 @@ def test_it_prints_where_everything_is_and_ends_with_ctrl_c(backends: Backends, 
     assert len(children) == 3
     assert not any(child.is_running() for child in children)
     assert not list(tmp_path.glob("ralph-otel-stack-*"))
+
+
+def test_two_that_start_at_once_have_ports_of_their_own(backends: Backends, tmp_path: Path) -> None:
+    environment = {**backends.environment(RALPH_OTEL_HOME=str(tmp_path / "home")), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "stack"]
+    both = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [_until_started(process) for process in both]
+    for process in both:
+        process.send_signal(signal.SIGINT)
+    last = [process.communicate(timeout=30)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], (said, last)
+    for name in ("Prometheus", "Jaeger"):
+        assert len({_address(name, text) for text in said}) == 2
+
+
+def _until_started(process: subprocess.Popen[str]) -> str:
+    """What it says until all is there, or it ends."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl-C" in line:
+            break
+    return said
 
 
 def _address(name: str, said: str) -> str:
