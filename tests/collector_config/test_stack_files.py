@@ -248,6 +248,19 @@ def test_a_pod_has_every_variable_that_its_file_requires_and_no_other() -> None:
         assert configuration["configMap"]["name"] == f"ralph-{file.stem}"
 
 
+def test_an_agents_pod_looks_for_loops_in_a_folder_that_is_mounted() -> None:
+    [container] = [container for pod in pods() for container in pod["containers"] if container["name"] == "agent"]
+    [targets] = [each["value"] for each in container["env"] if each["name"] == "TARGETS"]
+    assert str(Path(targets).parent) in {each["mountPath"] for each in container["volumeMounts"]}
+
+
+@pytest.mark.parametrize("name", [".env", "tls.key", "tls.crt", "ca.crt", "prometheus/loops"])
+def test_what_the_readme_has_one_make_is_not_committed_by_mistake(name: str) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no clone")
+    assert subprocess.run(["git", "check-ignore", "--quiet", str(FOLDER / name)], cwd=ROOT).returncode == 0
+
+
 def test_the_memory_of_a_pod_is_more_than_what_its_collector_limits_itself_to() -> None:
     for pod in pods():
         [container] = pod["containers"]
