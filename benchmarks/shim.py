@@ -65,7 +65,7 @@ def measure(quick: bool = False) -> dict[str, float]:
                 sides[f"unread_{side}"] = partial(_start, "aider", environment)
                 sides[f"output_{side}"] = partial(_pipe, environment)
             took = alternate(sides, rounds)
-            shell.drain()
+            shell.drain(0)
             shell.stop(0)
         finally:
             shell.close()

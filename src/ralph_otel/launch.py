@@ -98,7 +98,7 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
                 say(f"run {launch.run_id}{_address(recorder)}")
             returncode = supervisor.wait()
             if shell is not None:
-                shell.drain()
+                shell.drain(returncode)
             if files is not None:
                 files.stop(reason_of(returncode))
             if progress is not None:

@@ -57,6 +57,16 @@ def test_a_signal_for_the_whole_group_reaches_the_agent_once(place: Workplace, n
     assert caught(place) == [number]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_end_of_an_agent_that_ends_with_its_script_is_recorded(place: Workplace, number: signal.Signals) -> None:
+    process, _, _ = in_the_middle(place)
+    os.killpg(process.pid, number)
+    process.communicate(timeout=30)
+    [agent], [iteration] = place.lines("agent.finished"), place.lines("iteration.finished")
+    assert (agent["exit_code"], iteration["exit_code"]) == (-number, -number)
+    assert place.lines("loop.stopped")[0]["reason"] == "user_signal"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL])
 def test_who_kills_everybody_ends_everybody(place: Workplace, bare: Workplace, number: signal.Signals) -> None:
     endings = []

@@ -8,8 +8,11 @@ from pathlib import Path
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.folder import AGENTS, Folder, installed
 from ralph_otel.shims.listener import Listener
-from ralph_otel.shims.shell_loop import Onlooker, ShellLoop, name_of
+from ralph_otel.shims.shell_loop import Onlooker, ShellLoop, name_of, reason_of
 from ralph_otel.tracecontext import TraceContext
+
+_SIGNALLED = 0.3
+"""Seconds that agents have to end after a signal has ended their script."""
 
 
 class ShellAgents:
@@ -65,9 +68,15 @@ class ShellAgents:
             self._loop.onlooker = onlooker
         self._listener.start()
 
-    def drain(self) -> None:
-        """The command has ended: take what has been told up to its end."""
-        self._listener.stop()
+    def drain(self, returncode: int) -> None:
+        """The command has ended: take what has been told up to its end.
+
+        A signal that ended it ends its agents too, and some of them later than it.
+
+        Args:
+            returncode: as for `stop`.
+        """
+        self._listener.stop(0.0 if reason_of(returncode) in ("completed", "error") else _SIGNALLED)
 
     def stop(self, returncode: int) -> None:
         """Write the loop's end, if it has begun.

@@ -98,6 +98,7 @@ class Listener:
     def __init__(self, path: Path, meet: Callable[[], Told]) -> None:
         self._meet = meet
         self._stopping = False
+        self._patience = 0.0
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.setblocking(False)
         self._server.bind(os.fspath(path))
@@ -112,8 +113,13 @@ class Listener:
         """Begin to listen."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Take what has been told so far, and end. What agents that go on still tell is lost."""
+    def stop(self, patience: float = 0.0) -> None:
+        """Take what has been told so far, and end. What agents that go on still tell is lost.
+
+        Args:
+            patience: seconds in which agents that go on may end yet, up to 1.
+        """
+        self._patience = patience
         if self._thread.is_alive():
             self._stopping = True
             self._waker.send(b"\0")
@@ -124,9 +130,9 @@ class Listener:
     def _run(self) -> None:
         while not self._stopping:
             self._round(None)
-        deadline = time.monotonic() + _FLUSH
-        while time.monotonic() < deadline and (
-            self._round(0.0) or any(not each.told.lives() for each in self._connections())
+        began = time.monotonic()
+        while (waited := time.monotonic() - began) < _FLUSH and (
+            self._round(0.0) or any(not each.told.lives() or waited < self._patience for each in self._connections())
         ):
             self._round(0.01)
         for connection in self._connections():
