@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from scripted import SUCCESS, Project, executable, launched, settled
 
@@ -200,11 +201,21 @@ def interrupt(project: Project, command: Sequence[str], presses: int) -> tuple[s
     before = list(iter(process.stdout.readline, FINISHING[1:]))
     if presses == 1:
         (project.folder / "release").touch()
-    else:
+    else:  # not while it still says so: Python may lose an interrupt that comes within the handler of another
+        until(lambda: is_at_rest(process.pid), what="for the first press to be worked off")
         os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     after = stdout.replace(FINISHING, "")  # ralphify says it twice when the second press comes while it says it
     return settled("".join(before) + after), settled(stderr), process.returncode
+
+
+def is_at_rest(pid: int) -> bool:
+    """Whether a process and those below it all wait for something."""
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        return all(each.status() == psutil.STATUS_SLEEPING for each in family)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_ctrl_c_is_as_without(ralph: str, tmp_path: Path) -> None:
