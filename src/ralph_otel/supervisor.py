@@ -38,8 +38,6 @@ STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """The signals by which a terminal stops a job."""
 PATIENCE = 0.5
 """Seconds after which a signal that the witness has not seen was meant for us alone."""
-_JUST_NOW = 0.2
-"""Seconds after which a stop has nothing to do with the SIGCONT before it."""
 _FRESH = 1.0
 """Seconds after which a signal that the witness saw has nothing to do with one that we get."""
 
@@ -62,7 +60,6 @@ class Supervisor:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._early: list[int] = []
-        self._continued = -_JUST_NOW
         self._passed_on = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
 
     def __enter__(self) -> Supervisor:
@@ -104,29 +101,28 @@ class Supervisor:
             status = os.waitpid(child.pid, os.WUNTRACED)[1]
             if not os.WIFSTOPPED(status):
                 child.returncode = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() - self._continued < _JUST_NOW:  # the terminal has stopped us, too; we know it late
-                self._pass_on(signal.SIGCONT)
             elif os.WSTOPSIG(status) in STOPS:
-                self._stop_as_well(os.WSTOPSIG(status))
+                self._stop_as_well(child, os.WSTOPSIG(status))
         return child.returncode
 
-    def _stop_as_well(self, number: int) -> None:
+    def _stop_as_well(self, child: subprocess.Popen[bytes], number: int) -> None:
         """Stop by the same signal, so that the shell sees its job stopped; when it goes on, so does the command.
 
-        A SIGCONT that came just before must not be lost: from `pthread_kill` on, one takes the stop back.
+        A SIGCONT that has come already must not be lost: one that comes from `pthread_kill` on takes our stop back, and
+        the command shows whether one came before.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         handler = signal.signal(number, signal.SIG_DFL)
         signal.pthread_kill(threading.get_ident(), number)
-        if time.monotonic() - self._continued < _JUST_NOW:
+        continued = _has_gone_on(child)
+        if continued:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
         signal.signal(number, handler)
-        self._pass_on(signal.SIGCONT)
+        if not continued and not _has_gone_on(child):
+            self._pass_on(signal.SIGCONT)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGCONT:
-            self._continued = time.monotonic()
         if self._child is None:
             self._early.append(number)
         elif not self._witness.saw(number):
@@ -141,6 +137,16 @@ class Supervisor:
 def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # close_fds: files that a caller opened for the command (a shell's <(…), make's job server) are not ours to close.
     return subprocess.Popen(command, env=environment, close_fds=False)
+
+
+def _has_gone_on(child: subprocess.Popen[bytes]) -> bool:
+    """Whether a process that was stopped runs again or has ended; its return code is then set."""
+    pid, status = os.waitpid(child.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+    if pid == 0 or os.WIFSTOPPED(status):
+        return False
+    if not os.WIFCONTINUED(status):
+        child.returncode = os.waitstatus_to_exitcode(status)
+    return True
 
 
 def _cannot_start(name: str, error: OSError | ValueError) -> CannotStart:

@@ -144,6 +144,12 @@ def test_an_agent_that_stops_itself_is_a_stopped_job(place: Workplace, terminal:
     assert len(place.lines("iteration.finished")) == 2
 
 
+def knows_of_a_stopped_job(session: Terminal) -> bool:
+    """Whether the shell at that terminal says that a job is stopped."""
+    session.type(b"jobs\n")
+    return b"Stopped" in session.read_until(b"$ ")
+
+
 @pytest.mark.parametrize("inside", [False, True], ids=["run in the shell", "the shell in run"])
 def test_a_job_in_the_background_may_not_read_the_terminal(place: Workplace, terminal: Open, inside: bool) -> None:
     shell = ["bash", "--norc", "--noprofile", "-i"]
@@ -152,7 +158,7 @@ def test_a_job_in_the_background_may_not_read_the_terminal(place: Workplace, ter
     session.type(" ".join(["claude", "line", "&"] if inside else launched("claude", "line", "&")).encode() + b"\n")
     session.read_until(b"$ ")
     [agent] = place.await_account("argv")
-    until(partial(is_stopped, agent["pid"]))
+    until(partial(knows_of_a_stopped_job, session))  # without, `fg` takes it for running
     session.type(b"fg\n")
     until(partial(goes_on, agent["pid"]))
     session.type(b"hello\n")

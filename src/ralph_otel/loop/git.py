@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SETTINGS = (
@@ -29,6 +29,8 @@ ENVIRONMENT = {
 }
 KEPT = ("GIT_CONFIG", "GIT_EXEC_PATH", "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
 """Variables of git that it may inherit. The others would point it to another repository, index or object store."""
+STOPS = [getattr(signal, name) for name in ("SIGTSTP", "SIGTTIN", "SIGTTOU") if hasattr(signal, name)]
+"""The signals by which a terminal stops its jobs, where there are any."""
 
 
 class GitError(Exception):
@@ -86,15 +88,16 @@ def git(
     options = [word for setting in (*SETTINGS, *settings) for word in ("-c", setting)]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith(KEPT)}
     try:
-        process = subprocess.Popen(
-            ["git", "--no-pager", *options, *arguments],
-            cwd=folder,
-            env={**inherited, **ENVIRONMENT, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with _unstoppable():
+            process = subprocess.Popen(
+                ["git", "--no-pager", *options, *arguments],
+                cwd=folder,
+                env={**inherited, **ENVIRONMENT, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
     except (OSError, ValueError) as error:
         raise GitError(f"git cannot be started: {error}") from None
     try:
@@ -109,6 +112,21 @@ def git(
     if process.returncode not in accept:
         raise GitError(_reason(arguments[0], process.returncode, errors), process.returncode)
     return output
+
+
+@contextmanager
+def _unstoppable() -> Iterator[None]:
+    """Keep a ctrl-Z from a process that is being started by this thread.
+
+    Until it is git in a session of its own it is in our process group. Stopped there, it would never get to be git, and
+    we, who wait for that in `vfork`, could not be stopped: the shell would wait for us for ever.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS) if STOPS else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -46,8 +46,6 @@ STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 """The signals by which a terminal stops a job."""
 PATIENCE = 0.5
 """Seconds after which a signal that the observer has not seen was meant for us alone."""
-JUST_NOW = 0.2
-"""Seconds after which a stop has nothing to do with the SIGCONT before it."""
 FRESH = 1.0
 """Seconds after which a signal that the observer saw has nothing to do with one that we get."""
 
@@ -73,7 +71,7 @@ class StandIn:
         self.passes_on = passes_on
         self.agent = 0
         self.ended = False
-        self.continued = -JUST_NOW
+        self.status: int | None = None
         self.early: list[int] = []
         self.seen: list[tuple[float, int]] = []
 
@@ -146,41 +144,56 @@ class StandIn:
 
     def wait(self) -> int:
         """Wait for the agent's end; its exit code, or the negative number of the signal that ended it."""
-        while True:
+        while self.status is None:
             status = os.waitpid(self.agent, os.WUNTRACED)[1]
             if not os.WIFSTOPPED(status):
-                self.ended = True
-                return os.waitstatus_to_exitcode(status)
-            number = os.WSTOPSIG(status)
-            if time.monotonic() - self.continued < JUST_NOW:  # the terminal has stopped us as well, and we know it late
-                self.pass_on(signal.SIGCONT)
-            elif number in STOPS or has_job_control():
-                self.stop_as_well(number)
+                self.status = status
+            elif os.WSTOPSIG(status) in STOPS or has_job_control():
+                self.stop_as_well(os.WSTOPSIG(status))
+        self.ended = True
+        return os.waitstatus_to_exitcode(self.status)
 
     def stop_as_well(self, number: int) -> None:
         """Stop by the same signal, so that the shell sees its job stopped; when it goes on, so does the agent."""
-        if number in STOPS:
-            self.stop_unless_continued(number)
-        else:
-            os.kill(os.getpid(), number)
-        self.pass_on(signal.SIGCONT)
+        stops = self.stop_unless_continued if number in STOPS else self.stop_at_once
+        if stops(number) and not self.has_gone_on():
+            self.pass_on(signal.SIGCONT)
 
-    def stop_unless_continued(self, number: int) -> None:
-        """Stop, but not for ever because of a SIGCONT just before: from `pthread_kill` on, one takes the stop back."""
+    def stop_unless_continued(self, number: int) -> bool:
+        """Stop, but not for ever because of a SIGCONT that has come already. Returns whether none had.
+
+        One that comes from `pthread_kill` on takes our stop back. The agent shows whether one came before.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, [number])
         handler = signal.signal(number, signal.SIG_DFL)
         signal.pthread_kill(get_ident(), number)
-        if time.monotonic() - self.continued < JUST_NOW:
+        continued = self.has_gone_on()
+        if continued:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
         signal.signal(number, handler)
+        return not continued
+
+    def stop_at_once(self, number: int) -> bool:
+        """Stop by a signal that cannot wait, unless the agent goes on already. Returns whether we were stopped."""
+        if self.has_gone_on():
+            return False
+        os.kill(os.getpid(), number)
+        return True
+
+    def has_gone_on(self) -> bool:
+        """Whether the agent, which was stopped, runs again or has ended; `status` is then its end."""
+        pid, status = os.waitpid(self.agent, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        if pid == 0 or os.WIFSTOPPED(status):
+            return False
+        if not os.WIFCONTINUED(status):
+            self.status = status
+        return True
 
     # -- signals ----------------------------------------------------------------------------------------------------
 
     def take(self, number: int, interrupted: FrameType | None) -> None:
         """A signal has come."""
-        if number == signal.SIGCONT:
-            self.continued = time.monotonic()
         if not self.agent:
             self.early.append(number)
         elif not self.ended and not self.has_been_seen(number):
