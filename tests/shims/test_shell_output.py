@@ -122,7 +122,7 @@ def test_a_launch_that_does_not_listen_holds_up_nobody(place: Workplace, tmp_pat
     os.kill(process.pid, signal.SIGSTOP)
     (place.folder / "go").touch()
     place.await_account("exit", 3)
-    assert (tmp_path / "out").read_bytes().endswith(b"end\n")
+    until(lambda: (tmp_path / "out").read_bytes().endswith(b"end\n"))
     os.kill(process.pid, signal.SIGCONT)
     process.communicate(timeout=30)
     assert sorted(line["iteration"] for line in place.lines("iteration.finished")) == [1, 2, 3]

@@ -18,6 +18,8 @@ _CHUNK = 1 << 18
 _LONGEST_HEADER = 64
 _FLUSH = 1.0
 """Seconds in which a stand-in that has ended may have told everything."""
+_UNHURRIED = 0.5
+"""Seconds of these in which output is looked at; then only when agents started and ended, which must not be lost."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class _Connection:
         self.told = told
         self._data = bytearray()
 
-    def read(self) -> bool:
-        """Take what is there. Returns False at its end."""
+    def read(self, hurried: bool) -> bool:
+        """Take what is there, and if there is no time without looking at output. Returns False at its end."""
         try:
             data = self.socket.recv(_CHUNK)
         except BlockingIOError:
@@ -68,7 +70,8 @@ class _Connection:
             return False
         self._data += data
         while (frame := self._next()) is not None:
-            self.told.take(frame)
+            if not hurried or frame.kind != "output":
+                self.told.take(frame)
         return bool(data)
 
     def _next(self) -> Frame | None:
@@ -99,6 +102,7 @@ class Listener:
         self._meet = meet
         self._stopping = False
         self._patience = 0.0
+        self._hurried = False
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.setblocking(False)
         self._server.bind(os.fspath(path))
@@ -134,6 +138,7 @@ class Listener:
         while (waited := time.monotonic() - began) < _FLUSH and (
             self._round(0.0) or any(not each.told.lives() or waited < self._patience for each in self._connections())
         ):
+            self._hurried = waited > _UNHURRIED
             self._round(0.01)
         for connection in self._connections():
             self._end(connection)
@@ -166,7 +171,7 @@ class Listener:
 
     def _hear(self, connection: _Connection) -> None:
         try:
-            if connection.read():
+            if connection.read(self._hurried):
                 return
             connection.told.gone()
         except Exception as error:  # noqa: BLE001 — one agent must not cost the others
