@@ -20,11 +20,11 @@ from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.views.history import History
 from ralph_otel.views.live import LiveRun
+from ralph_otel.views.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top import detail as details
 from ralph_otel.views.top.marks import amount, dollars, gauge, joined, plain, span, strip, trend
-from ralph_otel.views.top.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top.table import COLUMNS, PLAIN, columns_for, heading, line, table
-from ralph_otel.views.top.usage import Meters, Usage
+from ralph_otel.views.usage import Meters, Usage
 from support.tape import Tape, at, fold
 from support.watched import ago, loop_process
 

@@ -48,7 +48,7 @@ def _terminal() -> bool:
 
 
 def _table(live: Live) -> str:
-    from ralph_otel.views.top.rows import ordered, row_of
+    from ralph_otel.views.rows import ordered, row_of
     from ralph_otel.views.top.table import table
 
     live.poll()

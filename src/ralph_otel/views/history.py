@@ -160,11 +160,18 @@ class History:
     _open: dict[int, Iteration] = field(default_factory=dict, repr=False)
     _spans: dict[str, Iteration] = field(default_factory=dict, repr=False)
 
-    def record(self, line: Line, state: RunState | None = None) -> None:
-        """Fold one completed line in."""
+    def record(self, line: Line, state: RunState | None = None) -> Iteration | None:
+        """Fold one completed line in.
+
+        Returns:
+            The iteration that it belonged to; None where there is none, and for lines of which nothing is kept here.
+        """
         handler = _HANDLERS.get(line["type"])
-        if handler is not None:
-            handler(self, line, self._row_of(line))
+        if handler is None:
+            return None
+        row = self._row_of(line)
+        handler(self, line, row)
+        return row
 
     @property
     def cost(self) -> float:

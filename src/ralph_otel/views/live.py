@@ -21,6 +21,7 @@ from ralph_otel.recovery import gone
 from ralph_otel.state import RunState
 from ralph_otel.states import States
 from ralph_otel.views.history import History
+from ralph_otel.views.parts import Parts
 
 SILENT = 24 * 3600.0
 """Seconds without an event after which a run that nobody vouches for is no longer called running."""
@@ -105,6 +106,7 @@ class LiveRun:
         tool: the last tool that was used in the iteration that runs, and when.
         used: what the runner and its agents use, by role, if the journal says it.
         dead: whether its process is gone though the journal has no end.
+        parts: what was in its iterations, where that is wanted.
         version: grows with everything that changes.
     """
 
@@ -116,6 +118,7 @@ class LiveRun:
     tool: tuple[str, int] | None = None
     used: dict[str, Used] = field(default_factory=dict)
     dead: bool = False
+    parts: Parts | None = None
     version: int = 0
     _metrics: tuple[int, int, LoopMetrics] | None = field(default=None, repr=False)
 
@@ -143,7 +146,9 @@ class LiveRun:
 
     def record(self, line: Line) -> None:
         """Note what neither state nor history keeps. The line is completed and says something new."""
-        self.history.record(line)
+        iteration = self.history.record(line)
+        if self.parts is not None:
+            self.parts.record(line, iteration)
         self.version += 1
         self.dead = False
         type_, ts = line["type"], line["ts"]
@@ -167,14 +172,19 @@ class LiveRun:
 class FollowedJournal:
     """One journal and its runs: one, unless somebody joined several.
 
+    Args:
+        path: the file.
+        parts: whether what was in the iterations is kept, too.
+
     Attributes:
         runs: by run id, the newest last.
         bad_lines: lines that were skipped.
         error: why the file cannot be read; None if it can.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parts: bool = False) -> None:
         self.path = path
+        self._parts = parts
         self.error: str | None = None
         self._begin()
 
@@ -230,6 +240,7 @@ class FollowedJournal:
             own = state.run_id == self.path.stem
             key = state.run_id if own else f"{self.path.stem}/{state.run_id}"
             run = self.runs[state.run_id] = LiveRun(key, self.path, state, History(state.run_id))
+            run.parts = Parts() if self._parts else None
         run.record(line)
 
     def close(self) -> None:
@@ -245,14 +256,19 @@ class Live:
         keep: how many runs are followed though they have ended: those written last. Runs that have no end, or that are
             written to from now on, come on top.
         only: one journal to follow, instead of the folder's.
+        parts: whether what was in the iterations is kept, too.
+
+    Attributes:
+        journals: those that are followed, by path.
     """
 
-    def __init__(self, home: Path, keep: int = 50, only: Path | None = None) -> None:
+    def __init__(self, home: Path, keep: int = 50, only: Path | None = None, parts: bool = False) -> None:
         self.folder = runs_folder(home)
+        self.journals: dict[Path, FollowedJournal] = {}
+        self._parts = parts
         self._keep = keep
         self._only = only
         self._born = time.time()
-        self._journals: dict[Path, FollowedJournal] = {}
         self._pending: deque[FollowedJournal] = deque()
         self._ended: dict[Path, tuple[float, bool]] = {}
         self._folder_changed = -1
@@ -262,12 +278,12 @@ class Live:
     @property
     def runs(self) -> list[LiveRun]:
         """The runs as far as they have been read; those whose journal was written last come first."""
-        return [run for journal in self._journals.values() for run in journal.runs.values()]
+        return [run for journal in self.journals.values() for run in journal.runs.values()]
 
     @property
     def errors(self) -> dict[Path, str]:
         """Journals that cannot be read, and why."""
-        return {path: journal.error for path, journal in self._journals.items() if journal.error is not None}
+        return {path: journal.error for path, journal in self.journals.items() if journal.error is not None}
 
     def poll(self, budget: float = math.inf) -> bool:
         """Read what has come, for at most about `budget` seconds.
@@ -278,7 +294,7 @@ class Live:
         now = time.monotonic()
         if not self._pending:
             self._scan(now)
-            self._pending.extend(self._journals.values())
+            self._pending.extend(self.journals.values())
         while self._pending and self._pending[0].read(now + budget):
             self._pending.popleft()
             if time.monotonic() >= now + budget:
@@ -292,7 +308,7 @@ class Live:
 
     def close(self) -> None:
         """Give the file handles back."""
-        for journal in self._journals.values():
+        for journal in self.journals.values():
             journal.close()
 
     def _check(self) -> None:
@@ -305,7 +321,7 @@ class Live:
     def _scan(self, now: float) -> None:
         """Look which journals there are, if there may be others than before."""
         if self._only is not None:
-            self._journals.setdefault(self._only, FollowedJournal(self._only))
+            self.journals.setdefault(self._only, FollowedJournal(self._only, self._parts))
             return
         try:
             changed = self.folder.stat().st_mtime_ns
@@ -315,9 +331,9 @@ class Live:
             return
         self._folder_changed, self._scanned = changed, now
         wanted = self._wanted()
-        for path in self._journals.keys() - set(wanted):
-            self._journals.pop(path).close()
-        self._journals = {path: self._journals.get(path) or FollowedJournal(path) for path in wanted}
+        for path in self.journals.keys() - set(wanted):
+            self.journals.pop(path).close()
+        self.journals = {path: self.journals.get(path) or FollowedJournal(path, self._parts) for path in wanted}
 
     def _wanted(self) -> list[Path]:
         """The journals to follow, those that were written last first."""
@@ -328,7 +344,7 @@ class Live:
 
     def _goes_on(self, path: Path, when: float) -> bool:
         """Whether an older journal belongs to a run that may be under way."""
-        if path in self._journals and any(run.going(time.time_ns()) for run in self._journals[path].runs.values()):
+        if path in self.journals and any(run.going(time.time_ns()) for run in self.journals[path].runs.values()):
             return True
         if when < self._born - _UNENDED:
             return False

@@ -15,7 +15,7 @@ from statistics import fmean, median
 from ralph_otel.events import OUTCOMES
 from ralph_otel.views.history import History, Iteration
 from ralph_otel.views.report import wording
-from ralph_otel.views.report.content import Report
+from ralph_otel.views.rows import REDLINE
 
 MOST = 150
 """Columns of a chart."""
@@ -61,6 +61,7 @@ class Chart:
         marked: the columns with a reboot in them.
         dotted: the columns of iterations that did not succeed, so that they are seen without colours, too.
         reading: how the picture is to be read.
+        level: a value that is marked by a line across.
     """
 
     name: str
@@ -75,11 +76,11 @@ class Chart:
     marked: list[int] = field(default_factory=list)
     dotted: list[int] = field(default_factory=list)
     reading: str = ""
+    level: float | None = None
 
 
-def charts(report: Report) -> list[Chart]:
+def charts(history: History) -> list[Chart]:
     """The charts of a run; only those that have anything to show."""
-    history = report.history
     groups = _groups(list(history.rows))
     if not groups:
         return []
@@ -156,15 +157,26 @@ def _context(history: History, groups: list[list[Iteration]]) -> Chart | None:
     if not known:
         return None
     summary = f"The fullest in an iteration: {wording.percent(max(known) / 100)}."
-    reading = "Dashed lines: reboots." if reboots else ""
+    reading = f"Across: the redline, {_percent(REDLINE)}.{' Dashed: reboots.' if reboots else ''}"
     if len(reboots) > MOST_MARKED:
-        reboots, reading = [], f"{wording.number_of(history.reboot_reasons.total(), 'reboot')}, too many to be marked."
+        many = wording.number_of(history.reboot_reasons.total(), "reboot")
+        reboots, reading = [], f"Across: the redline, {_percent(REDLINE)}. {many}, too many to be marked."
     notes = [_said(_percent(value), "reboot" * (index in reboots)) for index, value in enumerate(values)]
     series = [Series("context window in use", "context", values)]
     top = max(100.0, *known)
     columns = _columns(groups)
     return Chart(
-        "context", "Context window", summary, series, top, _percent, columns, notes, marked=reboots, reading=reading
+        "context",
+        "Context window",
+        summary,
+        series,
+        top,
+        _percent,
+        columns,
+        notes,
+        marked=reboots,
+        reading=reading,
+        level=REDLINE,
     )
 
 

@@ -42,8 +42,8 @@ class Document:
     tables: list[Table]
 
 
-def document(report: Report) -> Document:
-    """Put a report into words."""
+def document(report: Report, iterations: bool = True) -> Document:
+    """Put a report into words; the table of all iterations may be left out."""
     return Document(
         Name(report.state.name or report.run),
         _good(report),
@@ -53,8 +53,8 @@ def document(report: Report) -> Document:
         [Name(problem) for problem in report.folded.bad],
         _about(report),
         _facts(report),
-        charts(report),
-        tables(report),
+        charts(report.history),
+        tables(report, iterations),
     )
 
 

@@ -68,6 +68,11 @@ def _picture(chart: Chart) -> Element:
         element("title", chart.title, id=title),
         element("desc", f"{chart.summary} Iterations {chart.columns[0]} to {chart.columns[-1]}.", id=description),
         *(element("path", d=f"M0 {y}H{len(chart.columns)}", class_="grid") for y in (0, 50, 100)),
+        *(
+            [element("path", d=f"M0 {_y(chart.level, chart.top):g}H{len(chart.columns)}", class_="level")]
+            if chart.level is not None
+            else []
+        ),
         *drawn,
         *(element("path", d=f"M{index + 0.5} 0V100", class_="reboot") for index in chart.marked),
         *_titles(chart),

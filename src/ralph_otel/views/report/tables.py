@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ralph_otel.views.history import Calls, Iteration
+from ralph_otel.views.history import Calls, History, Iteration
 from ralph_otel.views.report import wording
 from ralph_otel.views.report.comparison import EARLIER, FIGURES
 from ralph_otel.views.report.content import RANKED, Report
@@ -49,8 +49,8 @@ class Table:
     folded: bool = False
 
 
-def tables(report: Report) -> list[Table]:
-    """The tables of a run; only those, and only those columns, that have anything to show."""
+def tables(report: Report, iterations: bool = True) -> list[Table]:
+    """The tables of a run, with or without that of all iterations; only what has anything to show."""
     history = report.history
     few = len(history.rows) <= RANKED
     made = (
@@ -67,7 +67,7 @@ def tables(report: Report) -> list[Table]:
         _counts("Errors", "Error", history.errors),
         _counts("Stop conditions that held", "Condition", history.conditions),
         _windows(report),
-        _iterations("All iterations", history.rows, MAX_ITERATIONS, history.forgotten, folded=not few),
+        *([_all_iterations(history, not few)] if iterations else []),
     )
     return [_trimmed(table) for table in made if table.rows]
 
@@ -105,6 +105,10 @@ _ITERATION = _columns(
     "#Iteration", "Started", "#Time", "Outcome", "Error", "#Tests", "#Context", "#Score", "#Cost", "#Tokens", "#Tools",
     "#Files", "#Reboots",
 )  # fmt: skip
+
+
+def _all_iterations(history: History, folded: bool) -> Table:
+    return _iterations("All iterations", history.rows, MAX_ITERATIONS, history.forgotten, folded)
 
 
 def _iterations(

@@ -16,12 +16,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Static
 
 from ralph_otel.views.live import Live
+from ralph_otel.views.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top.detail import budget_style, detail
 from ralph_otel.views.top.lines import Lines, RunList
 from ralph_otel.views.top.marks import dollars, joined, plain
-from ralph_otel.views.top.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top.table import columns_for, heading, line
-from ralph_otel.views.top.usage import Meters
+from ralph_otel.views.usage import Meters
 
 _BUDGET = 0.1
 """Seconds that one look at the journals may take before the view is drawn again."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from ralph_otel.model import LoopMetrics
 from ralph_otel.views.live import STOPPED, LiveRun
-from ralph_otel.views.top.usage import Usage
+from ralph_otel.views.usage import Usage
 
 STRIP = 100
 """Outcomes that a row has at most."""
