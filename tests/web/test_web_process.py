@@ -1,0 +1,157 @@
+"""`ralph-otel web` as a process: how it starts, tells live, and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from journals_shown import put, rich
+from served import Reader, reading, served
+
+from ralph_otel.views.live import DEAD
+from support.ports import taken
+from support.tape import Tape
+from support.waiting import until
+from support.watched import ago, loop_process
+
+pytestmark = pytest.mark.integration
+
+
+def told_of(reader: Reader, number: int) -> bool:
+    """Whether a reader was told last that this iteration runs."""
+    told = reader.of("run")[-1:]
+    return bool(told and told[0]["iteration"] and told[0]["iteration"]["number"] == number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once_without_a_word_though_readers_are_connected(number: int, home: Path) -> None:
+    put(home, rich())
+    with served(home) as server, reading(server) as reader:
+        reader.wait("run")
+        began = time.monotonic()
+        code = server.stop(number)
+        assert time.monotonic() - began < 10
+        assert code in ((0,) if number == signal.SIGINT else (0, -signal.SIGTERM))
+        until(lambda: reader.ended)
+        assert server.said.count("\n") == 1, server.said
+
+
+def test_what_a_loop_does_arrives_as_it_happens_and_when_it_is_killed_that_too(home: Path) -> None:
+    with served(home) as server, reading(server) as reader:
+        reader.wait("hello")
+        with loop_process(home / "runs" / "r.jsonl", max_iterations=3) as loop:
+            until(lambda: [run["name"] for run in reader.of("run")][-1:] == ["watched"])
+            loop.add("iteration.started", iteration=1)
+            until(lambda: (reader.of("run")[-1]["iteration"] or {}).get("number") == 1)
+            loop.add("iteration.finished", iteration=1, outcome="timeout", duration=1.5)
+            until(lambda: reader.of("run")[-1]["outcomes"] == ["timeout"])
+            assert reader.of("run")[-1]["state"] == "running"
+        until(lambda: reader.of("run")[-1]["state"] == DEAD)
+        assert reader.of("run")[-1]["good"] is False
+
+
+def test_a_reader_that_was_away_goes_on_and_after_a_restart_begins_anew(home: Path) -> None:
+    put(home, *(ago(Tape("loop", f"r{number}").iteration(1, 1), 60) for number in range(5)))
+    with served(home) as server:
+        with reading(server) as reader:
+            reader.wait("run", 5)
+            last = reader.last_id
+        with reading(server, last=last) as again:
+            assert again.wait("hello")[0]["resumed"] is True
+            assert len(again.of("run")) < 5
+        port = server.port
+    with served(home, port=port) as server, reading(server, last=last) as fresh:
+        fresh.wait("run", 5)
+        assert fresh.of("hello")[0]["resumed"] is False
+
+
+def test_a_reader_that_never_reads_holds_up_nobody(home: Path) -> None:
+    with (
+        served(home) as server,
+        loop_process(home / "runs" / "r.jsonl") as loop,
+        socket.create_connection((server.host, server.port), 20) as stuck,
+        reading(server) as reader,
+    ):
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.sendall(f"GET /api/events HTTP/1.1\r\nHost: {server.host}\r\n\r\n".encode())
+        for number in range(1, 4):
+            loop.add("iteration.started", iteration=number)
+            until(partial(told_of, reader, number))
+        assert server.get("/api/runs").status == 200
+
+
+def test_two_hundred_readers_at_once_get_every_change(home: Path) -> None:
+    readers: list[Reader] = []
+    with served(home) as server, loop_process(home / "runs" / "r.jsonl") as loop:
+        try:
+            readers += [Reader(server) for _ in range(200)]
+            loop.add("iteration.started", iteration=7)
+            for reader in readers:
+                until(
+                    lambda reader=reader: (
+                        '"number":7' in str(reader.of("run")[-1:]).replace("'", '"').replace(": ", ":")
+                    )
+                )
+        finally:
+            for reader in readers:
+                reader.close()
+
+
+def test_the_next_free_port_is_taken_and_one_that_is_asked_for_is_not_another(home: Path) -> None:
+    with served(home) as server:
+        words = [sys.executable, "-m", "ralph_otel", "web", "--port", str(server.port)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    said = f"ralph-otel: port {server.port} is in use on 127.0.0.1; --port takes another, 0 any free one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_an_address_that_others_reach_is_refused_in_one_line(host: str, home: Path) -> None:
+    words = [sys.executable, "-m", "ralph_otel", "web", "--host", host]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "others could reach it" in done.stderr
+
+
+def test_where_the_extra_is_missing_one_line_names_it(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\", name='uvicorn')\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    words = [sys.executable, "-m", "ralph_otel", "web"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    said = "ralph-otel: uvicorn is missing; pip install 'ralph-otel[web]' brings it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_bytes_that_are_no_request_are_no_trouble(home: Path) -> None:
+    with served(home) as server:
+        for said in (b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n", b"G" * 100_000, b"GET /\r\n\r\n\0\0"):
+            with socket.create_connection((server.host, server.port), 20) as client:
+                client.sendall(said)
+        assert server.get("/api/runs").status == 200
+        server.stop()
+        assert server.said.count("\n") == 1, server.said
+
+
+def test_what_is_sent_is_packed_where_the_browser_wants_it_but_never_events(home: Path) -> None:
+    put(home, rich())
+    with served(home) as server:
+        packed = server.get("/api/runs/latest", Accept_Encoding="gzip")
+        assert packed.headers["content-encoding"] == "gzip"
+        assert len(packed.body) < len(server.get("/api/runs/latest").body) / 3
+        with reading(server) as reader:
+            reader.wait("run")
+
+
+def test_ports_of_ours_that_are_all_taken_are_said_to_be(home: Path) -> None:
+    with taken(*range(9475, 9486)):
+        words = [sys.executable, "-m", "ralph_otel", "web"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "ports 9475 to 9485 are all in use on 127.0.0.1" in done.stderr
