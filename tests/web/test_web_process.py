@@ -93,12 +93,7 @@ def test_two_hundred_readers_at_once_get_every_change(home: Path) -> None:
         try:
             readers += [Reader(server) for _ in range(200)]
             loop.add("iteration.started", iteration=7)
-            for reader in readers:
-                until(
-                    lambda reader=reader: (
-                        '"number":7' in str(reader.of("run")[-1:]).replace("'", '"').replace(": ", ":")
-                    )
-                )
+            until(lambda: all(told_of(reader, 7) for reader in readers))
         finally:
             for reader in readers:
                 reader.close()
