@@ -62,7 +62,7 @@ export class Waterfall {
     const scale = Math.max(...shown.map(lengthOf), 0.001);
     return [
       h("ul", { class: "legend" }, ["agent", "tool", "tests", "reboot"].map((kind) => h("li", null, h("span", { class: `key part-${kind}`, "aria-hidden": "true" }), kind === "tool" ? "tools" : kind))),
-      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Iterations" }, h("table", { class: "waterfall" },
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of iterations" }, h("table", { class: "waterfall" },
         h("caption", { class: "unseen" }, "Iterations, the newest first, with what was in them"),
         h("thead", null, h("tr", null,
           h("th", { scope: "col" }, h("span", { class: "unseen" }, "Iteration")), h("th", { scope: "col", class: "time" }, axis(scale)), h("th", { scope: "col", class: "number" }, "Time"),
