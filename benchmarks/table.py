@@ -11,6 +11,7 @@ from benchmarks import (
     exit_time,
     fold,
     memory,
+    page,
     scrape,
     shim,
     startup,
@@ -85,6 +86,10 @@ TABLE = (
     Figure("a snapshot for 1,000 subscribers ÷ for one, busy", subscribers, "busy", "{:.2f} ×", most=2),
     Figure("the same, waiting in asyncio tasks", subscribers, "asyncio", "{:.2f} ×", most=2),
     Figure("the same, waiting in threads", subscribers, "threads", "{:.2f} ×", most=2),
+    Figure("page: a run of 100,000 events opened", page, "open_s", _S, most=1),
+    Figure("page: the same ÷ json.loads of its lines alone", page, "open", "{:.2f} ×"),
+    Figure("page: a change for 1,000 readers, each ÷ for one reader", page, "readers", most=0.5),
+    Figure("page: until the last of 1,000 readers has a change", page, "told_ms", "{:.0f} ms"),
     Figure("memory, growth from 10,000 to 1,000,000 iterations", memory, "growth_percent", "{:.1f} %", most=5),
     Figure("memory at 1,000,000 iterations", memory, "last_mb", "{:.0f} MB"),
 )

@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -151,22 +152,46 @@ class LiveRun:
             self.parts.record(line, iteration)
         self.version += 1
         self.dead = False
-        type_, ts = line["type"], line["ts"]
-        key = line.get("span_id") or line.get("agent", "")
-        if type_ == "tool.called":
-            self.tool = line["tool"], ts
-        elif type_ == "agent.started":
-            if len(self.agents) >= _MOST_AGENTS:
-                del self.agents[next(iter(self.agents))]
-            self.agents[key] = Agent(line["agent"], line.get("model"), line.get("pid"), ts)
-        elif type_ == "agent.finished":
-            self.agents.pop(key, None)
-        elif type_ == "resource.sampled":
-            self.used[line["role"]] = Used(ts, line["cpu"], line["memory"], line["processes"])
-        elif type_ in ("iteration.started", "loop.stopped"):
-            self.tool = None
-            if type_ == "loop.stopped":
-                self.agents.clear()
+        note = _NOTES.get(line["type"])
+        if note is not None:
+            note(self, line)
+
+    def _tool_called(self, line: Line) -> None:
+        self.tool = line["tool"], line["ts"]
+
+    def _agent_started(self, line: Line) -> None:
+        if len(self.agents) >= _MOST_AGENTS:
+            del self.agents[next(iter(self.agents))]
+        self.agents[_key(line)] = Agent(line["agent"], line.get("model"), line.get("pid"), line["ts"])
+
+    def _agent_finished(self, line: Line) -> None:
+        self.agents.pop(_key(line), None)
+
+    def _resource_sampled(self, line: Line) -> None:
+        self.used[line["role"]] = Used(line["ts"], line["cpu"], line["memory"], line["processes"])
+
+    def _iteration_started(self, line: Line) -> None:
+        self.tool = None
+
+    def _loop_stopped(self, line: Line) -> None:
+        self.tool = None
+        self.agents.clear()
+
+
+def _key(line: Line) -> str:
+    """What an agent's beginning and its end have in common."""
+    key: str = line.get("span_id") or line["agent"]
+    return key
+
+
+_NOTES: dict[str, Callable[[LiveRun, Line], None]] = {
+    "tool.called": LiveRun._tool_called,
+    "agent.started": LiveRun._agent_started,
+    "agent.finished": LiveRun._agent_finished,
+    "resource.sampled": LiveRun._resource_sampled,
+    "iteration.started": LiveRun._iteration_started,
+    "loop.stopped": LiveRun._loop_stopped,
+}
 
 
 class FollowedJournal:
