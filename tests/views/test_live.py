@@ -11,7 +11,8 @@ import pytest
 from ralph_otel.journal import Follower, encode
 from ralph_otel.recovery import recover
 from ralph_otel.views import live
-from ralph_otel.views.live import DEAD, NO_END, PAUSED, RUNNING, STOPPED, Live, LiveRun, has_end
+from ralph_otel.views.live import Live, has_end
+from ralph_otel.views.live_run import DEAD, NO_END, PAUSED, RUNNING, STOPPED, LiveRun
 from support.tape import Tape
 from support.waiting import until
 from support.watched import ago, loop_process

@@ -19,7 +19,7 @@ from ralph_otel.cli.top import command
 from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.views.history import History
-from ralph_otel.views.live import LiveRun
+from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top import detail as details
 from ralph_otel.views.top.marks import amount, dollars, gauge, joined, plain, span, strip, trend

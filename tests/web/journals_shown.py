@@ -8,7 +8,8 @@ from typing import Any
 from support.tape import Tape
 from support.watched import ago
 
-HOSTILE = "<img src=x onerror=window.hurt=1>\x1b[31mred\x1b[0m‮\u0000'\"&"
+MARKUP = "<img src=x onerror=window.hurt=1>"
+HOSTILE = f"{MARKUP}\x1b[31mred\x1b[0m‮\u0000'\"&"
 """A name that would do harm where it is not shown as text."""
 
 

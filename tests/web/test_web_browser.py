@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from journals_shown import hostile, put, rich
+from journals_shown import MARKUP, hostile, put, rich
 from served import Served, served
 
 from support.tape import Tape
@@ -293,7 +293,7 @@ def test_names_that_are_markup_are_text_everywhere(visit: Visit, home: Path) -> 
     put(home, hostile(), hostile("20261126T020000Z-evil01"))
     for path in ("/", "/runs/20261126T020000Z-evil00", "/compare"):
         page = visit(path)
-        expect(page.get_by_text("<img src=x onerror=window.hurt=1>").filter(visible=True).first).to_be_visible()
+        expect(page.get_by_text(MARKUP).filter(visible=True).first).to_be_visible()
         for turner in page.locator(".turner").all():
             turner.click()
         assert page.evaluate("window.hurt") is None

@@ -15,7 +15,7 @@ import pytest
 from journals_shown import put, rich
 from served import Reader, reading, served
 
-from ralph_otel.views.live import DEAD
+from ralph_otel.views.live_run import DEAD
 from support.ports import taken
 from support.tape import Tape
 from support.waiting import until

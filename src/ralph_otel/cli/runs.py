@@ -19,7 +19,8 @@ from ralph_otel.config import seconds
 from ralph_otel.exporters.console import duration, printable
 from ralph_otel.recovery import gone
 from ralph_otel.runs import Folded, fold, journals
-from ralph_otel.views.live import PAUSED, RUNNING, has_end, status_of
+from ralph_otel.views.live import has_end
+from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
 
 _SORTS: dict[str, Callable[[dict[str, Any]], float]] = {
     "cost": lambda row: row["cost_usd"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ralph_otel.model import LoopMetrics
-from ralph_otel.views.live import STOPPED, LiveRun
+from ralph_otel.views.live_run import STOPPED, LiveRun
 from ralph_otel.views.usage import Usage
 
 STRIP = 100
@@ -25,7 +25,7 @@ class Row:
     now: int
     """Unix nanoseconds."""
     status: str
-    """See `ralph_otel.views.live.status_of`."""
+    """See `ralph_otel.views.live_run.status_of`."""
     metrics: LoopMetrics
     iteration: int | None
     """Number of the iteration that runs, the latest to begin."""

@@ -10,14 +10,15 @@ from typing import Any
 
 from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, Follower, decode, encode
-from ralph_otel.views.live import Live, LiveRun
+from ralph_otel.views.live import Live
+from ralph_otel.views.live_run import LiveRun
 
 
 def snapshot(run: LiveRun, now: int) -> dict[str, Any]:
     """A run as it stands now (Unix nanoseconds).
 
     Returns:
-        `run`, `name`, `runner`, `state` (see `ralph_otel.views.live.status_of`), `stop_reason`, `ts` and `last_event`
+        `run`, `name`, `runner`, `state` (see `ralph_otel.views.live_run.status_of`), `stop_reason`, `ts` and `last_event`
         (Unix nanoseconds), `journal`, and `metrics`, which is `LoopMetrics.to_dict()`.
     """
     state = run.state

@@ -10,7 +10,7 @@ import psutil
 
 from ralph_otel.signals.process_tree import AGENT, RUNNER, CpuRound, cores_in_use, find, read_below, read_runner
 from ralph_otel.tracecontext import host_name
-from ralph_otel.views.live import LiveRun
+from ralph_otel.views.live_run import LiveRun
 
 _OFTEN, _SELDOM = 2.0, 10.0
 """Seconds between two looks at the run that is shown in detail, and at any other one."""

@@ -17,7 +17,8 @@ from ralph_otel.loop.result import GOOD
 from ralph_otel.runs import Folded
 from ralph_otel.states import States
 from ralph_otel.views.history import Iteration
-from ralph_otel.views.live import FollowedJournal, LiveRun
+from ralph_otel.views.live import FollowedJournal
+from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.parts import Part
 from ralph_otel.views.report.charts import Chart
 from ralph_otel.views.report.comparison import Comparison

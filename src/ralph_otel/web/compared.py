@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ralph_otel.model import LoopMetrics
-from ralph_otel.views.live import LiveRun
+from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.report import wording
 from ralph_otel.views.report.charts import Chart, charts
 from ralph_otel.views.report.comparison import FIGURES, Comparison, Figure

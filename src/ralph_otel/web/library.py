@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ralph_otel.runs import RunError, journals, matching
-from ralph_otel.views.live import FollowedJournal, Live, LiveRun
+from ralph_otel.views.live import FollowedJournal, Live
+from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.rows import Row, ordered, row_of
 from ralph_otel.views.usage import Meters, Usage
 from ralph_otel.web import answers
