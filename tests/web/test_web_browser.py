@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -121,6 +124,25 @@ def test_a_run_is_drawn_as_it_goes_and_says_why_it_stopped(visit: Visit, home: P
         loop.add("loop.stopped", reason="no_progress")
         expect(page.locator(".headline .badge")).to_have_text("no progress")
         expect(page.locator(".verdict")).to_contain_text("the iterations bring no progress")
+
+
+def test_a_real_loop_is_seen_from_its_first_iteration_to_its_end(visit: Visit, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "PROMPT.md").write_text("Fix it.")
+    go = tmp_path / "go"
+    agent = f"until [ -e {go} ]; do sleep 0.05; done"
+    words = [sys.executable, "-m", "ralph_otel", "loop", "-n", "2", "--name", "real", "--", "sh", "-c", agent]
+    environment = {**os.environ, "RALPH_OTEL_HOME": str(home), "RALPH_OTEL_EXPORT_FORMAT": "none"}
+    page = visit("/")
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as loop:
+        try:
+            expect(card(page, "real")).to_contain_text("Iteration 1 of 2")
+            card(page, "real").get_by_role("link").click()
+            expect(page.get_by_role("button", name="Iteration 1, running")).to_be_visible()
+            go.touch()
+            expect(page.locator(".headline .badge")).to_have_text("max iterations")
+            expect(page.get_by_role("button", name="Iteration 2, success")).to_be_visible()
+        finally:
+            loop.kill()
 
 
 def test_a_page_comes_back_when_the_server_does(browser: Any, home: Path) -> None:

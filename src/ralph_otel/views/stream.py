@@ -18,8 +18,8 @@ def snapshot(run: LiveRun, now: int) -> dict[str, Any]:
     """A run as it stands now (Unix nanoseconds).
 
     Returns:
-        `run`, `name`, `runner`, `state` (see `ralph_otel.views.live_run.status_of`), `stop_reason`, `ts` and `last_event`
-        (Unix nanoseconds), `journal`, and `metrics`, which is `LoopMetrics.to_dict()`.
+        `run`, `name`, `runner`, `state` (see `ralph_otel.views.live_run.status_of`), `stop_reason`, `ts` and
+        `last_event` (Unix nanoseconds), `journal`, and `metrics`, which is `LoopMetrics.to_dict()`.
     """
     state = run.state
     return {
