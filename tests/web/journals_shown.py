@@ -66,6 +66,7 @@ def hostile(run: str = "20261126T020000Z-evil00") -> Tape:
 
 
 def put(home: Path, *tapes: Tape) -> None:
-    """Write journals into a home folder."""
+    """Put journals into a home folder; one by the same name is replaced."""
     for tape in tapes:
-        tape.write(home / "runs" / f"{tape.run}.jsonl")
+        path = home / "runs" / f"{tape.run}.jsonl"
+        tape.write(path.with_suffix(".new")).replace(path)

@@ -13,21 +13,28 @@ import pytest
 from journals_shown import put
 
 from ralph_otel.journal import encode
+from ralph_otel.web import library
 from ralph_otel.web.feed import Feed
 from ralph_otel.web.library import Library
 from support.tape import Tape
 from support.watched import ago
 
 
+@pytest.fixture(autouse=True)
+def _nothing_changes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that are under way are told anew after some seconds: not here."""
+    monkeypatch.setattr(library, "_REFRESH", 2**80)
+
+
 def run(story: Callable[[Feed], Coroutine[Any, Any, None]], home: Path) -> None:
     """Tell a story with a feed that looks only when it is told to."""
 
     async def tell() -> None:
-        library = Library(home, most=50)
+        books = Library(home, most=50)
         try:
-            await story(Feed(library, 3600))
+            await story(Feed(books, 3600))
         finally:
-            library.close()
+            books.close()
 
     asyncio.run(tell())
 
