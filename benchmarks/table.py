@@ -86,7 +86,7 @@ TABLE = (
     Figure("a snapshot for 1,000 subscribers ÷ for one, busy", subscribers, "busy", "{:.2f} ×", most=2),
     Figure("the same, waiting in asyncio tasks", subscribers, "asyncio", "{:.2f} ×", most=2),
     Figure("the same, waiting in threads", subscribers, "threads", "{:.2f} ×", most=2),
-    Figure("page: a run of 100,000 events opened", page, "open_s", _S, most=1),
+    Figure("page: a run of 100,000 events opened, processor time", page, "open_s", _S, most=1),
     Figure("page: the same ÷ json.loads of its lines alone", page, "open", "{:.2f} ×"),
     Figure("page: a change for 1,000 readers, each ÷ for one reader", page, "readers", most=0.5),
     Figure("page: until the last of 1,000 readers has a change", page, "told_ms", "{:.0f} ms"),

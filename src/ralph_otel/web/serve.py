@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -22,6 +23,8 @@ PORT, LAST_PORT = 9475, 9485
 _FILES = 8192
 """File handles that are asked for: each reader takes one, and many systems allow 1,024."""
 _BACKLOG = 1024
+_GARBAGE = 50_000
+"""Objects after which Python looks for unused ones: a journal makes many that stay, and looking costs a tenth."""
 _CLOSING = 2
 """Seconds that answers still under way have when the server ends."""
 
@@ -93,6 +96,7 @@ def serve(
         ready: called when it answers.
     """
     _more_files()
+    gc.set_threshold(_GARBAGE)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn stops at the first, and then passes it on
         asyncio.run(_serve(listening, Library(home, most), interval, names, ready))
 
