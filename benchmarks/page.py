@@ -176,7 +176,7 @@ def measure(quick: bool = False) -> dict[str, float]:
     return {
         "open_s": middle(took, "open"),
         "open": ratio(took, "open", "loads"),
-        "readers": all_ / many / max(one, 1e-6),
+        "readers": max(all_, 1e-6) / many / max(one, 1e-6),
         "told_ms": told * 1e3,
         "one_ms": max(one, 1e-6) * 1e3,
         "many_ms": max(all_, 1e-6) * 1e3,

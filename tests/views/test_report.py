@@ -125,6 +125,12 @@ def test_the_words_say_what_happened(home: Path) -> None:
     assert "| Runner | `ralphify 0.3.0` |" in words
 
 
+def test_the_redline_is_drawn_where_the_context_is(home: Path) -> None:
+    page = WRITERS["html"](gather(write(home, a_run()), home))
+    assert "Across: the redline, 85%. Dashed: reboots." in page
+    assert page.count('class="level"') == 1
+
+
 def test_money_that_was_estimated_is_said_to_be(home: Path) -> None:
     tape = Tape(run="r").add(1, "usage.measured", cost_usd=1.0)
     write(home, tape.add(2, "usage.measured", cost_usd=3.0, cost_source="estimated"))
