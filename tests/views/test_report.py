@@ -126,8 +126,9 @@ def test_the_words_say_what_happened(home: Path) -> None:
 
 
 def test_the_redline_is_drawn_where_the_context_is(home: Path) -> None:
-    page = WRITERS["html"](gather(write(home, a_run()), home))
-    assert "Across: the redline, 85%. Dashed: reboots." in page
+    tape = Tape(run="r").add(1, "iteration.started", iteration=1).add(2, "context.measured", percent=60)
+    page = WRITERS["html"](gather(write(home, tape), home))
+    assert "Across: the redline, 85%." in page
     assert page.count('class="level"') == 1
 
 

@@ -3,8 +3,8 @@
 import { addressOf } from "./api.js";
 import { h } from "./dom.js";
 import { Live } from "./live.js";
-import { badge, gauge, meter, passRate, spark, strip, testsOf } from "./marks.js";
-import { ago, amount, dollars, goes, moment, percent, plural, setClock, since, size, span, stateOf, taken, whole } from "./words.js";
+import { badge, gauge, passRate, spark, strip, testsOf, turn } from "./marks.js";
+import { ago, amount, dollars, goes, moment, percent, setClock, size, span, stateOf, whole } from "./words.js";
 
 const runs = new Map();
 let home = { reading: true, errors: [] };
@@ -20,6 +20,10 @@ export async function begin(its, ask) {
       draw();
     }
   });
+  const first = await ask("/api/runs");
+  folder = first.home;
+  home = first;
+  for (const run of first.runs) runs.set(run.run, run);
   draw();
   new Live({
     link: page.link,
@@ -44,8 +48,6 @@ export async function begin(its, ask) {
     },
   });
   setInterval(() => document.hidden || draw(), 1000);
-  folder = (await ask("/api/runs")).home;
-  draw();
 }
 
 // Say it where a loop that was seen running has ended.
@@ -142,19 +144,6 @@ function figure(title, text, more) {
 function doing(run) {
   const agent = run.agents.map((each) => [each.name, each.model].filter(Boolean).join(" ")).join(", ");
   return [agent, run.tool].filter(Boolean).join(" → ");
-}
-
-// The iteration that runs: its number, its age beside what is usual.
-export function turn(run) {
-  const limit = run.max_iterations ? ` of ${whole(run.max_iterations)}` : "";
-  if (!run.iteration) return [h("p", null, h("b", null, `${plural(run.iterations, "iteration")}`), limit && `, at most ${whole(run.max_iterations)}`, ` in ${span(taken(run))}`)];
-  const age = since(run.iteration.started);
-  const late = run.iteration_p90 && age > run.iteration_p90 * 1.5 && run.state === "running";
-  const usual = run.iteration_p50 === null ? "" : `, usually ${span(run.iteration_p50)}`;
-  return [
-    h("p", null, h("b", null, `Iteration ${whole(run.iteration.number)}${limit}`), " for ", h("span", { class: late ? "warn" : null }, span(age)), late ? `, late: nine in ten take ${span(run.iteration_p90)}` : usual),
-    run.max_iterations ? meter(run.iterations / run.max_iterations, `${run.iterations} of ${run.max_iterations} iterations finished`) : null,
-  ];
 }
 
 // -- those that ended -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 // Small pictures in a line of text. Each says in words what it shows; none needs colours to be understood.
 
 import { h, s } from "./dom.js";
-import { percent, plural, stateOf } from "./words.js";
+import { percent, plural, since, span, stateOf, taken, whole } from "./words.js";
 
 export function badge(run) {
   const [word, style] = stateOf(run);
@@ -52,6 +52,19 @@ export function meter(ratio, label) {
   return s("svg", { class: "meter", viewBox: "0 0 100 4", preserveAspectRatio: "none", role: "img", "aria-label": label },
     s("rect", { class: "track", width: 100, height: 4 }),
     s("rect", { class: "fill", width: 100 * Math.min(1, ratio), height: 4 }));
+}
+
+// The iteration that runs: its number, its age beside what is usual.
+export function turn(run) {
+  const limit = run.max_iterations ? ` of ${whole(run.max_iterations)}` : "";
+  if (!run.iteration) return [h("p", null, h("b", null, `${plural(run.iterations, "iteration")}`), limit && `, at most ${whole(run.max_iterations)}`, ` in ${span(taken(run))}`)];
+  const age = since(run.iteration.started);
+  const late = run.iteration_p90 && age > run.iteration_p90 * 1.5 && run.state === "running";
+  const usual = run.iteration_p50 === null ? "" : `, usually ${span(run.iteration_p50)}`;
+  return [
+    h("p", null, h("b", null, `Iteration ${whole(run.iteration.number)}${limit}`), " for ", h("span", { class: late ? "warn" : null }, span(age)), late ? `, late: nine in ten take ${span(run.iteration_p90)}` : usual),
+    run.max_iterations ? meter(run.iterations / run.max_iterations, `${run.iterations} of ${run.max_iterations} iterations finished`) : null,
+  ];
 }
 
 export function testsOf(run) {

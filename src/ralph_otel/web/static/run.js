@@ -3,9 +3,8 @@
 import { apiOf, ask, atMost } from "./api.js";
 import { figure } from "./chart.js";
 import { h } from "./dom.js";
-import { turn } from "./list.js";
 import { Live } from "./live.js";
-import { badge, gauge, strip, testsOf } from "./marks.js";
+import { badge, gauge, strip, testsOf, turn } from "./marks.js";
 import { figures, pairs, table } from "./tables.js";
 import { Waterfall } from "./waterfall.js";
 import { ago, amount, dollars, goes, moment, setClock, size, span, stateOf, taken } from "./words.js";
