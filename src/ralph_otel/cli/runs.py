@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ralph_otel.recovery import gone
 from ralph_otel.runs import Folded, fold, journals
 from ralph_otel.views.live import has_end
 from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
+from ralph_otel.views.report.wording import iso
 
 _SORTS: dict[str, Callable[[dict[str, Any]], float]] = {
     "cost": lambda row: row["cost_usd"],
@@ -92,9 +92,9 @@ def _row(path: Path, folded: Folded, status: str) -> dict[str, Any]:
         "name": state.name,
         "runner": state.runner or None,
         "state": status,
-        "started": _time(state.started),
-        "stopped": _time(state.stopped),
-        "last_event": _time(state.last or None),
+        "started": iso(state.started),
+        "stopped": iso(state.stopped),
+        "last_event": iso(state.last or None),
         "stop_reason": state.stop_reason,
         "iterations": metrics.total_iterations,
         "successful_iterations": metrics.successful_iterations,
@@ -106,15 +106,6 @@ def _row(path: Path, folded: Folded, status: str) -> dict[str, Any]:
         "bad_lines": folded.bad_lines,
         "journal": str(path),
     }
-
-
-def _time(ns: int | None) -> str | None:
-    if ns is None:
-        return None
-    try:
-        return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ percents 0 to 100, ratios 0 to 1, costs US dollars; null where nothing is known.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -25,6 +24,7 @@ from ralph_otel.views.report.comparison import Comparison
 from ralph_otel.views.report.content import Report
 from ralph_otel.views.report.document import document
 from ralph_otel.views.report.tables import Table
+from ralph_otel.views.report.wording import iso
 from ralph_otel.views.rows import REDLINE, Row
 
 STRIP = 40
@@ -42,16 +42,6 @@ def line(answer: Any) -> bytes:
     return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
-def time_of(ns: int | None) -> str | None:
-    """Unix nanoseconds as ISO 8601; None for none, and for times beyond the calendar."""
-    if ns is None:
-        return None
-    try:
-        return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None
-
-
 def summary(row: Row) -> Answer:
     """A run in short: a line of the list, and what is sent when it changes."""
     run, state, metrics = row.run, row.run.state, row.metrics
@@ -63,12 +53,12 @@ def summary(row: Row) -> Answer:
         "state": row.status,
         "stop_reason": state.stop_reason,
         "good": _good(row),
-        "ts": time_of(row.now),
+        "ts": iso(row.now),
         "version": run.version,
-        "started": time_of(state.started),
-        "last_event": time_of(state.last or None),
+        "started": iso(state.started),
+        "last_event": iso(state.last or None),
         "execution_time": metrics.total_execution_time,
-        "iteration": None if running is None else {"number": running.number, "started": time_of(running.started)},
+        "iteration": None if running is None else {"number": running.number, "started": iso(running.started)},
         "max_iterations": state.max_iterations,
         "iterations": metrics.total_iterations,
         "successful_iterations": metrics.successful_iterations,
@@ -98,7 +88,7 @@ def _good(row: Row) -> bool | None:
     return row.run.state.stop_reason in GOOD
 
 
-def _trend(run: LiveRun, value: Any) -> list[float]:
+def _trend(run: LiveRun, value: Callable[[Iteration], float | None]) -> list[float]:
     found = (known for each in reversed(run.history.rows) if (known := value(each)) is not None)
     return list(islice(found, TREND))[::-1]
 
@@ -212,7 +202,7 @@ def iterations(run: LiveRun, now: int, before: int | None, most: int) -> Answer:
     told = [_iteration(run, each, place, parts.get(id(each), []), going) for place, each in enumerate(chosen, start)]
     return {
         "run": run.key,
-        "ts": time_of(now),
+        "ts": iso(now),
         "total": end,
         "forgotten": first,
         "parts_forgotten": run.parts.forgotten if run.parts is not None else 0,
@@ -226,8 +216,8 @@ def _iteration(run: LiveRun, each: Iteration, place: int, parts: list[Part], goi
     return {
         **asdict(each),
         "place": place,
-        "started": time_of(each.started),
-        "ended": time_of(each.ended),
+        "started": iso(each.started),
+        "ended": iso(each.ended),
         "running": going and each.ended is None and each.number in run.state.open_iterations,
         "parts": [_part(part, start) for part in parts[-MAX_PARTS:]],
         "parts_left_out": max(0, len(parts) - MAX_PARTS),

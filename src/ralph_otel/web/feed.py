@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ralph_otel.web.answers import line, time_of
+from ralph_otel.views.report.wording import iso
+from ralph_otel.web.answers import line
 from ralph_otel.web.library import Library
 
 _SOON = 0.02
@@ -144,7 +145,7 @@ class Feed:
 
     def _hello(self, seen: int) -> bytes:
         keys = [key for key, entry in self._entries.items() if entry.event == "run"]
-        hello = line({"ts": time_of(time.time_ns()), "resumed": seen > 0, "runs": keys})
+        hello = line({"ts": iso(time.time_ns()), "resumed": seen > 0, "runs": keys})
         return b"retry: %d\n%b" % (_RETRY, _frame("hello", hello))
 
     def _make_frames(self, seen: int, only: frozenset[str]) -> bytes:

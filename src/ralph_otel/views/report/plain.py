@@ -26,12 +26,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from ralph_otel.views.history import Iteration, Reboot, Tests
 from ralph_otel.views.report.comparison import FIGURES
 from ralph_otel.views.report.content import Report
+from ralph_otel.views.report.wording import iso
 
 VERSION = 1
 """The format's version."""
@@ -54,10 +54,10 @@ def plain(report: Report) -> dict[str, Any]:
         "max_iterations": state.max_iterations,
         "status": report.status.value,
         "stop_reason": state.stop_reason,
-        "started": _time(state.started),
-        "stopped": _time(state.stopped),
-        "last_event": _time(state.last or None),
-        "reported": _time(report.now),
+        "started": iso(state.started),
+        "stopped": iso(state.stopped),
+        "last_event": iso(state.last or None),
+        "reported": iso(report.now),
         "metrics": report.metrics.to_dict(),
         "outcomes": dict(history.outcomes),
         "cost_usd": history.cost,
@@ -94,11 +94,11 @@ def plain(report: Report) -> dict[str, Any]:
 
 
 def _iteration(row: Iteration) -> dict[str, Any]:
-    return {**asdict(row), "started": _time(row.started), "ended": _time(row.ended)}
+    return {**asdict(row), "started": iso(row.started), "ended": iso(row.ended)}
 
 
 def _reboot(reboot: Reboot) -> dict[str, Any]:
-    return {**asdict(reboot), "ts": _time(reboot.ts)}
+    return {**asdict(reboot), "ts": iso(reboot.ts)}
 
 
 def _tests(tests: Tests | None) -> dict[str, int] | None:
@@ -114,12 +114,3 @@ def _figures(report: Report) -> dict[str, dict[str, float | None]]:
     return {
         figure.name: {"this": figure.value(report.metrics), "median": medians.get(figure.name)} for figure in FIGURES
     }
-
-
-def _time(ns: int | None) -> str | None:
-    if ns is None:
-        return None
-    try:
-        return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ralph_otel.exporters.console import duration
 
-__all__ = ["count", "difference", "duration", "moment", "money", "number_of", "percent"]
+__all__ = ["count", "difference", "duration", "iso", "moment", "money", "number_of", "percent"]
 
 
 def count(value: float) -> str:
@@ -42,6 +42,16 @@ def moment(ns: int | None) -> str:
         return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (OverflowError, ValueError, OSError):
         return ""
+
+
+def iso(ns: int | None) -> str | None:
+    """Unix nanoseconds as ISO 8601 in UTC; None for none, and for times beyond the calendar."""
+    if ns is None:
+        return None
+    try:
+        return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def difference(value: float, usual: float, ratio: bool) -> str:

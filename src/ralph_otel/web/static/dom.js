@@ -30,8 +30,9 @@ export function s(tag, attributes, ...children) {
 const THEIRS = new Set(["open", "value", "checked"]);
 
 // Make what is shown like what was drawn anew, changing only what differs: focus, selection and scrolling stay.
-// Children with a data-key keep their element wherever they go.
+// Children with a data-key keep their element wherever they go; what is drawn with data-keep stays as it is shown.
 export function morph(shown, drawn) {
+  if (drawn.dataset?.keep !== undefined) return shown;
   if (shown.nodeName !== drawn.nodeName) {
     shown.replaceWith(drawn);
     return drawn;

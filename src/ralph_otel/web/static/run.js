@@ -18,6 +18,7 @@ let run;
 let detail;
 let earlier = null;
 let waterfall;
+let drawnOf = null;
 
 export async function begin(its) {
   page = its;
@@ -56,6 +57,8 @@ async function read() {
 }
 
 function draw() {
+  const same = drawnOf === detail;
+  drawnOf = detail;
   page.title(`${goes(run) ? "▸ " : ""}${run.name || run.run}`);
   page.draw(
     h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: "/" }, "Loops"), h("span", { "aria-hidden": "true" }, "/"), h("span", null, run.run)),
@@ -64,11 +67,17 @@ function draw() {
     goes(run) ? now() : h("div", { class: "verdict" }, h("p", null, h("strong", null, detail.status)), detail.summary.length ? h("p", null, detail.summary.join(" ")) : null),
     detail.warnings.length ? h("ul", { class: "errors" }, detail.warnings.map((each) => h("li", null, each))) : null,
     detail.facts.length ? h("section", { "aria-labelledby": "glance" }, h("h2", { id: "glance" }, "At a glance"), pairs(facts(), "facts")) : null,
-    detail.charts.length ? h("section", { "aria-labelledby": "charts" }, h("h2", { id: "charts" }, "Over the iterations"), h("div", { class: "charts" }, detail.charts.map((each) => figure(each)))) : null,
-    h("section", { "aria-labelledby": "iterations" }, h("h2", { id: "iterations" }, "Iterations"), waterfall.draw()),
+    detail.charts.length ? section("charts", "Over the iterations", same, () => h("div", { class: "charts" }, detail.charts.map((each) => figure(each)))) : null,
+    section("iterations", "Iterations", false, () => waterfall.draw()),
     before(),
-    detail.tables.length ? h("section", { "aria-labelledby": "tables" }, h("h2", { id: "tables" }, "In detail"), h("div", { class: "tables" }, [...detail.tables].sort((a, b) => wide(a) - wide(b)).map((each) => table({ ...each, folded: each.folded || wide(each) })))) : null,
+    detail.tables.length ? section("tables", "In detail", same, () => h("div", { class: "tables" }, [...detail.tables].sort((a, b) => wide(a) - wide(b)).map((each) => table({ ...each, folded: each.folded || wide(each) })))) : null,
   );
+}
+
+// A section of the page; where it is the same as it was, what is shown is kept.
+function section(id, title, same, content) {
+  if (same) return h("section", { "data-key": id, "data-keep": true });
+  return h("section", { "data-key": id, "aria-labelledby": id }, h("h2", { id }, title), content());
 }
 
 function about() {
