@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from ralph_otel import journal
 from ralph_otel.events import Event, Line
-from ralph_otel.journal import BadLine, Journal, decode, encode
+from ralph_otel.journal import BadLine, Journal, decode, encode, has_end
 from support.strategies import json_values, some_event
-from support.tape import T0, lines_of
+from support.tape import T0, Tape, lines_of
 
 
 def line(**fields: Any) -> Line:
@@ -327,3 +327,37 @@ def test_half_characters_become_the_replacement_character(written: str, read: st
 
 def test_blanks_around_a_line_are_no_matter() -> None:
     assert decode(b" \t" + encode(line()) + b"\r") == line()
+
+
+# -- whether a run has ended ------------------------------------------------------------------------------------------
+
+
+_ENDED = Tape().add(1, "loop.stopped", reason="completed")
+
+
+@pytest.mark.parametrize(
+    ("tape", "end"),
+    [
+        (Tape(), False),
+        (Tape("loop.stopped"), False),
+        (_ENDED, True),
+        (Tape().add(1, "loop.stopped", reason="error").add(2, "error.raised", error_type="Late"), True),
+        (Tape().add(1, "loop.stopped", reason="error").add(2, "error.raised", error_type="loop.started"), True),
+        (Tape().add(1, "loop.stopped", reason="error").add(2, "loop.started", name="again"), False),
+    ],
+)
+def test_a_journals_tail_says_whether_its_run_has_ended(tape: Tape, end: bool, tmp_path: Path) -> None:
+    assert has_end(tape.write(tmp_path / "run-1.jsonl")) is end
+
+
+def test_an_end_that_was_torn_is_none(tmp_path: Path) -> None:
+    path = _ENDED.write(tmp_path / "run-1.jsonl")
+    path.write_bytes(path.read_bytes()[:-3])
+    assert not has_end(path)
+    path.write_bytes(b"")
+    assert not has_end(path)
+
+
+def test_of_a_long_journal_only_the_tail_is_read(tmp_path: Path) -> None:
+    tape = Tape().add(1, "tests.finished", passed=9000, failed=0, results={f"test_{i:05}": True for i in range(9000)})
+    assert has_end(tape.add(2, "loop.stopped", reason="completed").write(tmp_path / "run-1.jsonl"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ralph_otel.config import MetricsConfig
-from ralph_otel.events import LoopStopped
+from ralph_otel.journal import has_end
 from ralph_otel.runners.launched import Launch
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ PROGRESS_TIMEOUT = 1.0
 """Seconds that the last measurement of progress may take when the command has ended."""
 END_TIMEOUT = 1.8
 """Seconds that the recorder may take when the command has ended."""
-_TAIL = 4096
-"""How many bytes at a journal's end are searched for its last event."""
 
 
 def say(text: str) -> None:
@@ -97,14 +95,7 @@ def end_if_killed(path: Path) -> bool:
     try:
         from ralph_otel import recovery
 
-        return not _says_stopped(path) and recovery.end(path)
+        return not has_end(path) and recovery.end(path)
     except (OSError, ImportError) as error:  # the command may have removed what we are installed in
         say(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}")
         return False
-
-
-def _says_stopped(path: Path) -> bool:
-    """Whether a journal ends as it should; a look at its end is enough, however long it is."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        return f'"type":"{LoopStopped.type}"'.encode() in file.read()

@@ -23,6 +23,8 @@ from ralph_otel.notices import notice, shown
 MAX_LINE = 8 * 1024 * 1024
 """The longest line that is read, in bytes; a longer one is skipped and counted."""
 _CHUNK = 1 << 20
+_TAIL = 64 * 1024
+"""Bytes at a journal's end in which its last word is looked for."""
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -322,3 +324,26 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     return value
+
+
+def has_end(path: Path) -> bool:
+    """Whether a journal says, near its end, that its run has stopped, and not that it has begun again since.
+
+    That is the cheap part of the question, however long the file is. False says little: the end may be missing because
+    the loop was killed, or stand before a great many late lines; a fold of the file knows.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+        lines = file.read().split(b"\n")
+    for raw in reversed(lines):
+        if b'"loop.st' in raw:
+            try:
+                type_ = decode(raw)["type"]
+            except BadLine:  # cut by the beginning of what was read, or torn
+                continue
+            if type_ in ("loop.started", "loop.stopped"):
+                return bool(type_ == "loop.stopped")
+    return False

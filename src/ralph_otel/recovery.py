@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from ralph_otel.events import VERSION, Line, LoopStopped
-from ralph_otel.journal import Journal
+from ralph_otel.journal import Journal, has_end
 from ralph_otel.notices import notice
 from ralph_otel.runs import fold, journals
 from ralph_otel.state import RunState
@@ -21,7 +21,6 @@ from ralph_otel.tracecontext import host_name
 
 _NEWEST = 200
 """Journals that are looked at, the newest first."""
-_TAIL = 64 * 1024
 _QUIET = 5.0
 """Seconds without a line after which a journal may be a dead run's."""
 
@@ -54,9 +53,7 @@ def _may_be_dead(path: Path) -> bool:
     status = path.stat()
     if not status.st_size or time.time() - status.st_mtime < _QUIET:
         return False
-    with path.open("rb") as file:
-        file.seek(max(0, status.st_size - _TAIL))
-        return b'"loop.stopped"' not in file.read()
+    return not has_end(path)
 
 
 def gone(state: RunState) -> bool:

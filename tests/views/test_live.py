@@ -11,7 +11,7 @@ import pytest
 from ralph_otel.journal import Follower, encode
 from ralph_otel.recovery import recover
 from ralph_otel.views import live
-from ralph_otel.views.live import Live, has_end
+from ralph_otel.views.live import Live
 from ralph_otel.views.live_run import DEAD, NO_END, PAUSED, RUNNING, STOPPED, LiveRun
 from support.tape import Tape
 from support.waiting import until
@@ -246,16 +246,3 @@ def test_the_agents_at_work_and_the_last_tool_are_known(home: Path) -> None:
     append(path, ago(Tape("", run="r").add(8, "loop.stopped", reason="error"), 60))
     watch.poll()
     assert run.agents == {}
-
-
-@pytest.mark.parametrize(
-    ("tape", "end"),
-    [
-        (ended("r"), True),
-        (Tape(run="r"), False),
-        (ended("r").add(9, "loop.started", name="again"), False),
-        (ended("r").add(9, "error.raised", error_type="Late"), True),
-    ],
-)
-def test_the_tail_says_whether_a_run_has_ended(tape: Tape, end: bool, home: Path) -> None:
-    assert has_end(write(home, tape)) is end

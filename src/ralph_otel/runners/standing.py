@@ -20,12 +20,10 @@ from typing import Any
 
 from ralph_otel.hooks.attached import newest, traceparent
 from ralph_otel.hooks.project import home, wanted
-from ralph_otel.journal import new_run_id, runs_folder
+from ralph_otel.journal import has_end, new_run_id, runs_folder
 from ralph_otel.probe import Loop
 from ralph_otel.runners.launched import Launch
 
-_STOPPED = b'"type":"loop.stopped"'
-_TAIL = 4096
 _EVERY = 500
 """What `trace_iterations` is unless its variable says something else; files of settings are not read in a runner."""
 
@@ -81,10 +79,10 @@ def is_within_a_loop(environment: Mapping[str, str]) -> bool:
 def _has_span(path: str, span_id: str) -> bool:
     """Whether a journal without an end has a span, as opposed to having it as somebody's parent."""
     try:
-        content = Path(path).read_bytes()
+        journal = Path(path)
+        return f'"span_id":"{span_id}"'.encode() in journal.read_bytes() and not has_end(journal)
     except OSError:
         return False
-    return f'"span_id":"{span_id}"'.encode() in content and _STOPPED not in content[-_TAIL:]
 
 
 def _start(launch: Standing) -> None:

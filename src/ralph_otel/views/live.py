@@ -12,7 +12,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from ralph_otel.journal import BadLine, Follower, decode, runs_folder
+from ralph_otel.journal import BadLine, Follower, decode, has_end, runs_folder
 from ralph_otel.recovery import gone
 from ralph_otel.states import States
 from ralph_otel.views.history import History
@@ -28,19 +28,6 @@ _SCAN = 15.0
 _CHECK = 2.0
 """Seconds between two looks whether the processes are there."""
 _CHUNK = 64 * 1024
-_TAIL = 64 * 1024
-
-
-def has_end(path: Path) -> bool:
-    """Whether a journal says, near its end, that its run has stopped: the cheap part of that question.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        tail = file.read()
-    return tail.rfind(b'"loop.stopped"') > tail.rfind(b'"loop.started"')
 
 
 class FollowedJournal:

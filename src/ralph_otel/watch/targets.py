@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ralph_otel.events import LoopStarted, LoopStopped
 from ralph_otel.hooks.handling import sweep
-from ralph_otel.journal import runs_folder
+from ralph_otel.journal import has_end, runs_folder
 from ralph_otel.notices import notice
 from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.files import DiskFolder
@@ -24,7 +24,6 @@ from ralph_otel.watch.source import Batch, Format, Late
 
 FORMATS: tuple[Callable[[], Format], ...] = (Orchestrator, RalphClaudeCode, RalphLoop, RalphTui, RalphRunner)
 """The runners whose files are known."""
-_TAIL = 64 * 1024
 
 Follow = Callable[[Path, int], None]
 """Have a journal recorded: its path, and how many of its bytes have been recorded before."""
@@ -82,12 +81,9 @@ class Target(Protocol):
 def ended(path: Path) -> bool:
     """Whether a journal says its end."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL))
-            tail = file.read()
+        return has_end(path)
     except OSError:
         return False
-    return tail.rfind(b'"loop.stopped"') > tail.rfind(b'"loop.started"')
 
 
 class Home:
