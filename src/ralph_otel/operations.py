@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,21 +13,21 @@ from ralph_otel.tracecontext import new_span_id
 Labels = Mapping[str, str | int | float | bool]
 
 
-class Operations:
+class Operations(ABC):
     """What `MetricsCollector` offers besides handles."""
 
     @property
+    @abstractmethod
     def enabled(self) -> bool:
         """Whether anything is recorded."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emit(self, event: Event) -> None:
         """Write an event: into the part whose `with` runs here, else into the latest loop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _here(self) -> probe.Span:
         """The part that an operation belongs to."""
-        raise NotImplementedError
 
     def increment(self, name: str, value: float = 1, labels: Labels | None = None) -> None:
         """Add to a counter of your own: a value of 0 or more."""
