@@ -299,7 +299,7 @@ def decode(raw: bytes) -> Line:
     try:
         text = raw.decode().strip()
         line, end = _DECODE(text)
-        if "\\ud" in text or "\\uD" in text:
+        if "\\u" in text and ("\\ud" in text or "\\uD" in text):
             line = _without_surrogates(line)
     except BadLine:
         raise

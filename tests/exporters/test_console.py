@@ -10,7 +10,8 @@ from metering import Pipeline
 from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, View
 
-from ralph_otel.exporters.console import ConsoleExporter, duration, printable, size, text
+from ralph_otel.exporters.console import ConsoleExporter, text
+from ralph_otel.wording import duration, printable, size
 
 LOOP = {"ralph.loop.name": "fix-bugs", "ralph.runner": "ralphify"}
 

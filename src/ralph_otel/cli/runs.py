@@ -15,12 +15,12 @@ from rich.table import Table
 
 from ralph_otel.cli._options import home
 from ralph_otel.config import seconds
-from ralph_otel.exporters.console import duration, printable
 from ralph_otel.journal import has_end
 from ralph_otel.recovery import gone
 from ralph_otel.runs import Folded, fold, journals
 from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
 from ralph_otel.views.report.wording import iso
+from ralph_otel.wording import duration, printable
 
 _SORTS: dict[str, Callable[[dict[str, Any]], float]] = {
     "cost": lambda row: row["cost_usd"],

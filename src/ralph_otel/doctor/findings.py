@@ -9,7 +9,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from ralph_otel.config import MetricsConfig
-from ralph_otel.exporters.console import printable
+from ralph_otel.wording import printable
 
 
 class Level(StrEnum):

@@ -14,10 +14,10 @@ from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.events import Line
 from ralph_otel.exporters import otlp
-from ralph_otel.exporters.console import size
 from ralph_otel.journal import runs_folder
 from ralph_otel.runs import Folded, fold, journals
 from ralph_otel.state import RunState
+from ralph_otel.wording import size
 
 _LITTLE, _ENOUGH = 100 << 20, 1 << 30
 """Bytes of free space: below the first journals may soon fail, below the second it is time to look."""

@@ -13,10 +13,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
-import durationpy
 from opentelemetry.sdk.metrics.export import (
     DataPointT,
     Gauge,
@@ -32,6 +31,7 @@ from opentelemetry.util.types import AnyValue
 from ralph_otel.exporters.histograms import quantile
 from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.exporters.values import text_of
+from ralph_otel.wording import duration, printable, size
 
 _IN_TITLE = ("ralph.loop.name", "ralph.runner")
 """Attributes that are on all metrics of a loop: said once, where they are the same on all."""
@@ -79,31 +79,6 @@ class ConsoleExporter(MetricExporter):
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """The stream is the caller's; harmless any number of times."""
-
-
-def printable(value: str) -> str:
-    """The text with nothing in it that a terminal obeys or that turns the line around: `\\x1b`, `\\u202e`."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode("ascii") for each in value
-    )
-
-
-def duration(seconds: float) -> str:
-    """`12ms`, `1.25s`, `1m30s`, `2d3h4m5s`: three figures below a minute, whole seconds above."""
-    try:
-        span = timedelta(seconds=float(f"{seconds:.3g}") if abs(seconds) < 60 else round(seconds))
-        return str(durationpy.to_str(span, extended=True))
-    except OverflowError:
-        return f"{seconds:g}s"
-
-
-def size(amount: float) -> str:
-    """Bytes as `512 B`, `12.3 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(amount) < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:,.1f} TiB"
 
 
 def _plain(amount: float) -> str:

@@ -180,11 +180,12 @@ class History:
 
     def _row_of(self, line: Line) -> Iteration | None:
         """The iteration that a line is about: that of its span, else the one that began last, else None."""
-        spans = self._spans
-        row = spans.get(line.get("span_id", "")) or spans.get(line.get("parent_span_id", ""))
-        if row is None and self._open:
-            row = next(reversed(self._open.values()))
-        return row or (self.rows[-1] if self.rows else None)
+        spans, get = self._spans, line.get
+        if spans and (row := spans.get(get("span_id", "")) or spans.get(get("parent_span_id", ""))) is not None:
+            return row
+        if self._open:
+            return next(reversed(self._open.values()))
+        return self.rows[-1] if self.rows else None
 
     # -- iterations ---------------------------------------------------------------------------------------------------
 

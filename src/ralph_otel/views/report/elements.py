@@ -8,7 +8,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from ralph_otel.exporters.console import printable
+from ralph_otel.wording import printable
 
 Child = Element | str
 """What may be in an element."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ralph_otel.exporters.console import printable
 from ralph_otel.version import __version__
 from ralph_otel.views.report import wording
 from ralph_otel.views.report.charts import Chart
 from ralph_otel.views.report.content import Report
 from ralph_otel.views.report.document import Document, document
 from ralph_otel.views.report.tables import Name, Table
+from ralph_otel.wording import printable
 
 MAX_ROWS = 10
 """Rows of a table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from ralph_otel.exporters.console import duration
+from ralph_otel.wording import duration
 
 __all__ = ["count", "difference", "duration", "iso", "moment", "money", "number_of", "percent"]
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 from rich.text import Text
 
-from ralph_otel.exporters.console import size
 from ralph_otel.views.history import Iteration
 from ralph_otel.views.rows import REDLINE, Row
 from ralph_otel.views.top.marks import OUTCOME_MARKS, amount, dollars, gauge, joined, plain, span, strip, trend
 from ralph_otel.views.top.table import STATE_STYLES, context_style, lateness_style
+from ralph_otel.wording import size
 
 _LABEL = 11
 _GAUGE = 20

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from ralph_otel.exporters.console import printable
+from ralph_otel.wording import printable
 
 OUTCOME_MARKS: dict[str | None, tuple[str, str]] = {
     "success": ("✓", "green"),
