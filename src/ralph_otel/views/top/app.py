@@ -18,7 +18,7 @@ from textual.widgets import Footer, Input, Static
 from ralph_otel.views.live import Live
 from ralph_otel.views.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top.detail import budget_style, detail
-from ralph_otel.views.top.lines import Lines, RunList
+from ralph_otel.views.top.lines import Lazily, Lines, RunList
 from ralph_otel.views.top.marks import dollars, joined, plain
 from ralph_otel.views.top.table import columns_for, heading, line
 from ralph_otel.views.usage import Meters
@@ -170,7 +170,8 @@ class TopApp(App[None]):
         self._put("#heading", heading(columns) if self._shown else self._nothing())
         place = self._place
         self._chosen = self._shown[place].run.key if self._shown else None
-        self._list.show([line(row, columns) for row in self._shown])
+        shown = self._shown
+        self._list.show(Lazily(len(shown), lambda number: line(shown[number], columns)))
         self._list.choose(place)
         chosen = self._row
         if chosen is None:
@@ -182,7 +183,7 @@ class TopApp(App[None]):
         """Change a text, unless it is the same."""
         widget = self.screen_stack[0].query_one(where, Static)
         if widget.content != text:
-            widget.update(text)
+            widget.update(text, layout=False)
 
     @property
     def _place(self) -> int:

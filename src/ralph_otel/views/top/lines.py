@@ -6,7 +6,8 @@ change each second, that costs most of the time. Here only the lines that have c
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import ClassVar, overload
 
 from rich.style import Style
 from rich.text import Text
@@ -18,6 +19,36 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 _CHOSEN = Style(reverse=True)
+
+
+class Lazily(Sequence[Text]):
+    """Lines that are made when they are looked at.
+
+    Args:
+        count: how many there are.
+        make: makes one, by its number from 0.
+    """
+
+    def __init__(self, count: int, make: Callable[[int], Text]) -> None:
+        self._count = count
+        self._make = make
+        self._made: dict[int, Text] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> Text: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Text]: ...
+    def __getitem__(self, number: int | slice) -> Text | list[Text]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self._count))]
+        if number >= self._count:
+            raise IndexError(number)
+        if number not in self._made:
+            self._made[number] = self._make(number)
+        return self._made[number]
 
 
 class Lines(ScrollView, can_focus=True):
@@ -34,16 +65,18 @@ class Lines(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self.lines: list[Text] = []
+        self.lines: Sequence[Text] = ()
         self._strips: dict[int, Strip] = {}
 
-    def show(self, lines: list[Text]) -> None:
-        """Put other lines there; only those that have changed are drawn."""
+    def show(self, lines: Sequence[Text]) -> None:
+        """Put other lines there; of those in sight what has changed is drawn, the others are not looked at."""
         before, self.lines = self.lines, lines
         if (self.size.width, len(lines)) != self.virtual_size:
             self.virtual_size = Size(self.size.width, len(lines))
-        both = min(len(before), len(lines))
-        changed = {number for number in range(both) if before[number] != lines[number]}
+        both, first = min(len(before), len(lines)), self.scroll_offset.y
+        sight = range(first, min(first + self.size.height, both))
+        changed = {number for number in sight if before[number] != lines[number]}
+        self._strips = {number: strip for number, strip in self._strips.items() if number in sight}
         self.redraw(changed | set(range(both, max(len(before), len(lines)))))
 
     def redraw(self, numbers: set[int]) -> None:
