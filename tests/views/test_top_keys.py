@@ -132,7 +132,10 @@ def test_s_sorts_and_the_cursor_stays_on_its_loop(three: Path) -> None:
         await screen.press("down", "down", "s")
         assert (screen.names, screen.chosen) == (["b", "c", "a"], "a")
         assert "by cost" in screen.title
-        await screen.press("s", "s", "s", "s")
+        await screen.press("r")
+        assert (screen.names, screen.chosen) == (["a", "c", "b"], "a")
+        assert "by cost, backwards" in screen.title
+        await screen.press("r", "s", "s", "s", "s", "s")
         assert (screen.names, screen.chosen) == (["a", "b", "c"], "a")
         assert "by name" in screen.title
         await screen.press("s")

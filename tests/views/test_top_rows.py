@@ -138,7 +138,8 @@ def test_running_loops_come_first_and_every_order_is_kept() -> None:
     cheap, dear, over = (Tape(run=run) for run in ("cheap", "dear", "over"))
     cheap.add(1, "usage.measured", cost_usd=0.1).iteration(2, 1, duration=3).iteration(6, 2, duration=3)
     cheap.add(10, "iteration.started", iteration=3)
-    dear.add(5, "usage.measured", cost_usd=7.0).iteration(6, 1, duration=9).add(20, "iteration.started", iteration=2)
+    dear.add(5, "usage.measured", cost_usd=7.0).add(6, "progress.measured", score=0.0).iteration(7, 1, duration=9)
+    dear.add(20, "iteration.started", iteration=2)
     over.add(6, "usage.measured", cost_usd=0.5).add(7, "context.measured", percent=90)
     over.add(8, "loop.stopped", reason="completed")
     rows = [row(tape, 30) for tape in (over, cheap, dear)]
@@ -149,8 +150,10 @@ def test_running_loops_come_first_and_every_order_is_kept() -> None:
         "iterations": ["cheap", "dear", "over"],
         "age": ["cheap", "dear", "over"],
         "context": ["over", "cheap", "dear"],
+        "stuck": ["dear", "cheap", "over"],
         "name": ["cheap", "dear", "over"],
     }
+    assert [each.run.key for each in ordered(rows, "cost", backwards=True)] == ["cheap", "over", "dear"]
 
 
 @pytest.mark.parametrize(
@@ -231,6 +234,25 @@ def test_what_is_late_or_too_full_is_marked_without_colour() -> None:
     assert "beyond the redline of 85 %" in said(tape, 220)["context"]
 
 
+def test_a_pause_makes_no_iteration_late() -> None:
+    tape = Tape()
+    for number in range(6):
+        tape.iteration(number * 20, number + 1, duration=10.0)
+    tape.add(200, "iteration.started", iteration=7).add(205, "loop.paused")
+    assert (row(tape, 900).age, cells(tape, 900)["age"]) == (5.0, "5.0s")
+    assert "paused for 11m35s, ran 3m25s" in details.detail(row(tape, 900), 80)[0].plain
+    assert row(tape.add(1000, "loop.resumed"), 1004).age == 9.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "number", "text"),
+    [(1000, 37, "37/1000"), (30, 5, "5/30"), (None, 5, "5"), (100_000, 50_000, "50.0k"), (None, 1234, "1234")],
+)
+def test_iterations_are_told_exactly_where_there_is_room(limit: int | None, number: int, text: str) -> None:
+    most = {"max_iterations": limit} if limit is not None else {}
+    assert cells(Tape(**most).add(1, "iteration.started", iteration=number), 5)["iter"] == text
+
+
 # -- the detail --------------------------------------------------------------------------------------------------------
 
 
@@ -244,10 +266,10 @@ def test_the_detail_answers_what_an_owner_asks() -> None:
     assert found["tests"].endswith("+3 since the first run")
     assert "61 %  redline 85 %" in found["context"]
     assert found["reboots"] == "1 · redline 1 · at 88 % on average"
-    assert found["tokens"] == "6.00k · 61.7k/h · opus"
+    assert found["tokens"] == "6.00k · 61.7k/h · 4.00k in, 2.00k out · opus"
     assert found["cost"] == "$1.00 · $10.29/h"
     assert found["doing"] == "Bash 30s ago · last event 30s ago"
-    assert found["open"] == "session s1 5m50s · iteration 5 40s · agent claude opus 39s"
+    assert found["open"] == "agent claude opus 39s · iteration 5 40s · session s1 5m50s"
 
 
 def test_the_gauge_of_the_context_has_a_mark_at_the_redline() -> None:

@@ -236,3 +236,19 @@ def test_into_a_pipe_goes_the_plain_table(home: Path) -> None:
     titles, line = result.stdout.splitlines()
     assert titles.startswith("RUN")
     assert line.split()[:3] == ["r", "no_end", "1"]
+
+
+def test_the_plain_table_is_sorted_and_filtered_as_asked(home: Path) -> None:
+    for name, iterations in (("few", 1), ("many", 3), ("other", 2)):
+        tape = Tape(f"loop {name}", name)
+        for number in range(iterations):
+            tape.iteration(number * 2, number + 1)
+        tape.write(journal(home, name))
+    words = [sys.executable, "-c", "from ralph_otel.cli import main; main()", "top", "--once"]
+    for options, runs in (
+        (["--sort", "iterations"], ["many", "other", "few"]),
+        (["--sort", "name", "--filter", "m"], ["many"]),
+        (["--filter", "nothing like it"], []),
+    ):
+        result = subprocess.run([*words, *options], capture_output=True, text=True, timeout=60)
+        assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == runs

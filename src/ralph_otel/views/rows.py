@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ralph_otel.model import LoopMetrics
+from ralph_otel.state import RunState
+from ralph_otel.state.iterations import OpenIteration
 from ralph_otel.views.live_run import STOPPED, LiveRun
 from ralph_otel.views.usage import Usage
 
@@ -30,7 +32,7 @@ class Row:
     iteration: int | None
     """Number of the iteration that runs, the latest to begin."""
     age: float | None
-    """Seconds since it began; after the run's end none is running."""
+    """Seconds since it began, less pauses; after the run's end none is running."""
     outcomes: tuple[str | None, ...]
     """Of the last finished iterations, the newest last."""
     context: float | None
@@ -101,13 +103,19 @@ def row_of(run: LiveRun, now: int, usage: Usage | None = None) -> Row:
         status=run.status(now),
         metrics=metrics,
         iteration=current.number if current is not None else None,
-        age=max(0, now - current.started) / 1e9 if current is not None else None,
+        age=_age(state, current, now) if current is not None else None,
         outcomes=tuple(reversed([outcome for outcome, _ in zip(finished, range(STRIP), strict=False)])),
         context=state.context_percent if state.context_at else None,
         cost_per_hour=last.cost / hours if going and hours else 0.0,
         tokens_per_hour=last.tokens / hours if going and hours else 0.0,
         usage=(usage or _said(run, now)) if going else None,
     )
+
+
+def _age(state: RunState, current: OpenIteration, now: int) -> float:
+    """Seconds that an iteration has run for, which a pause does not make late."""
+    end = now if state.paused_at is None else min(now, state.paused_at)
+    return max(0, end - current.started - (state.paused_ns - current.paused)) / 1e9
 
 
 def _said(run: LiveRun, now: int) -> Usage | None:
@@ -132,14 +140,15 @@ SORTS: dict[str, Key] = {
     "iterations": lambda row: (-row.metrics.total_iterations, row.run.key),
     "age": lambda row: (-row.lateness, -(row.age or 0.0), row.run.key),
     "context": lambda row: (-(row.context or 0.0), row.run.key),
+    "stuck": lambda row: (-row.metrics.progress.no_progress_streak, -row.metrics.tests.failure_streak, row.run.key),
     "name": lambda row: (row.name.casefold(), row.run.key),
 }
 """The orders there are, the usual one first."""
 
 
-def ordered(rows: Iterable[Row], sort: str = "state") -> list[Row]:
-    """The rows in an order of `SORTS`."""
-    return sorted(rows, key=SORTS[sort])
+def ordered(rows: Iterable[Row], sort: str = "state", backwards: bool = False) -> list[Row]:
+    """The rows in an order of `SORTS`, or from its end."""
+    return sorted(rows, key=SORTS[sort], reverse=backwards)
 
 
 def matches(row: Row, wanted: str) -> bool:

@@ -35,7 +35,8 @@ HELP = """\
 enter       the chosen loop in detail
 n p         in the detail: the next loop, the one before
 esc         back; take the filter away
-s           sort by state, cost, iterations, age, context, name
+s           sort by state, cost, iterations, age, context, stuck, name
+r           the other way round
 /           show only loops with a text in name, run id, runner or state
 q           quit
 
@@ -43,6 +44,7 @@ last        outcomes: ✓ success  ✗ failure  t timeout  c cancelled
 age         of the running iteration; ! longer than nine in ten take
 ctx         context window in use; ! beyond the redline of 85 %
 np          iterations in a row without progress
+rb          reboots
 $/h         spent in the last hour
 quiet       since the last event
 dead        the loop's process is gone, its journal has no end
@@ -67,6 +69,8 @@ class TopApp(App[None]):
         live: the runs.
         interval: seconds between two looks.
         budget: US dollars that a loop may cost.
+        sort: an order of `SORTS`.
+        wanted: show only loops with this in them; see `matches`.
     """
 
     CSS = """
@@ -90,13 +94,16 @@ class TopApp(App[None]):
         Binding("enter", "open", "detail"),
         Binding("escape", "leave", "back"),
         Binding("s", "sort", "sort"),
+        Binding("r", "reverse", "reverse", show=False),
         Binding("slash", "filter", "filter", priority=True),
         Binding("n,right", "step(1)", "next", show=False),
         Binding("p,left", "step(-1)", "previous", show=False),
         Binding("question_mark", "help", "help"),
     ]
 
-    def __init__(self, live: Live, interval: float = 1.0, budget: float | None = None) -> None:
+    def __init__(
+        self, live: Live, interval: float = 1.0, budget: float | None = None, sort: str = "state", wanted: str = ""
+    ) -> None:
         super().__init__(ansi_color=True)
         if "ansi-dark" in self.available_themes:
             self.theme = "ansi-dark"
@@ -106,8 +113,9 @@ class TopApp(App[None]):
         self._meters = Meters()
         self._rows: list[Row] = []
         self._shown: list[Row] = []
-        self._sort = "state"
-        self._wanted = ""
+        self._sort = sort
+        self._backwards = False
+        self._wanted = wanted
         self._chosen: str | None = None
         self._touched = False
         """Whether somebody has chosen; until then it is the first that is."""
@@ -163,7 +171,7 @@ class TopApp(App[None]):
 
     def _draw_screen(self) -> None:
         width = self.size.width
-        self._shown = ordered((row for row in self._rows if matches(row, self._wanted)), self._sort)
+        self._shown = ordered((row for row in self._rows if matches(row, self._wanted)), self._sort, self._backwards)
         scrolls = len(self._shown) > self._list.outer_size.height > 0
         columns = columns_for(width - scrolls)
         self._put("#title", self._title())
@@ -214,7 +222,7 @@ class TopApp(App[None]):
                 f"{len(self._rows) - len(going) - dead} ended",
                 spent,
                 f"{dollars(rate)}/h" if rate else "",
-                f"by {self._sort}" if self._sort != "state" else "",
+                f"by {self._sort}{', backwards' * self._backwards}" if self._sort != "state" or self._backwards else "",
                 plain(f"with {self._wanted!r}" if self._wanted else ""),
                 "reading …" if self._reading else "",
                 plain(problem, style="red"),
@@ -270,6 +278,11 @@ class TopApp(App[None]):
         """The next order."""
         names = list(SORTS)
         self._sort = names[(names.index(self._sort) + 1) % len(names)]
+        self._draw()
+
+    def action_reverse(self) -> None:
+        """The other way round."""
+        self._backwards = not self._backwards
         self._draw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

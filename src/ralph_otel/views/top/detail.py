@@ -49,8 +49,9 @@ def _title(row: Row) -> Text:
 
 
 def _ended(row: Row) -> str:
+    paused, ran = row.run.state.paused_at, row.metrics.total_execution_time
     if row.going:
-        return f"for {span(row.metrics.total_execution_time)}"
+        return f"for {span(ran)}" if paused is None else f"for {_since(row, paused)}, ran {span(ran)}"
     ago = max(0, row.now - row.run.state.last) / 1e9
     return f"after {span(row.metrics.total_execution_time)}, {span(ago)} ago"
 
@@ -144,9 +145,22 @@ def _tokens(row: Row, width: int, budget: float | None) -> Text:
         (
             amount(row.tokens),
             f"{amount(row.tokens_per_hour)}/h" if row.tokens_per_hour else "",
+            _kinds(row),
             *(plain(model, 30) for model, _ in zip(models, range(3), strict=False)),
         )
     )
+
+
+def _kinds(row: Row) -> str:
+    """The tokens by kind; those of a cache apart, for they cost a tenth."""
+    used = row.run.history.models.values()
+    kinds = {
+        "in": sum(each.input_tokens for each in used),
+        "out": sum(each.output_tokens for each in used),
+        "cache read": sum(each.cache_read_tokens for each in used),
+        "cache written": sum(each.cache_creation_tokens for each in used),
+    }
+    return ", ".join(f"{amount(tokens)} {kind}" for kind, tokens in kinds.items() if tokens)
 
 
 def _cost(row: Row, width: int, budget: float | None) -> Text:
@@ -204,16 +218,17 @@ def _doing(row: Row, width: int, budget: float | None) -> Text:
 
 
 def _open(row: Row, width: int, budget: float | None) -> Text:
+    """The spans that are open, the innermost first."""
     if not row.going:
         return Text()
     state = row.run.state
-    agents = list(row.run.agents.values())
+    agents, sessions = reversed(row.run.agents.values()), reversed(state.open_sessions.items())
     parts: list[Text | str] = [
-        *(joined(("session", plain(name, 16), _since(row, ts)), " ") for name, ts in state.open_sessions.items()),
-        *(f"iteration {each.number} {_since(row, each.started)}" for each in state.open_iterations.values()),
+        *([f"reboot {_since(row, state.open_reboot)}"] if state.open_reboot is not None else []),
         *(joined(("agent", plain(each.name, 16), plain(each.model or "", 24), _since(row, each.started)), " ")
           for each in agents),
-        f"reboot {_since(row, state.open_reboot)}" if state.open_reboot is not None else "",
+        *(f"iteration {each.number} {_since(row, each.started)}" for each in reversed(state.open_iterations.values())),
+        *(joined(("session", plain(name, 16), _since(row, ts)), " ") for name, ts in sessions),
     ]  # fmt: skip
     more = len(parts) - _MOST_OPEN - 4
     return joined((*parts[: _MOST_OPEN + 4], f"and {more} more" if more > 0 else ""))

@@ -24,6 +24,8 @@ STATE_STYLES = {
     "completed": "green",
     "tests_passed": "green",
 }
+_ITERATIONS = 7
+"""Cells for the number of iterations."""
 _ENOUGH = 5
 """Iterations after which the run's own quantiles say what is late."""
 
@@ -54,7 +56,8 @@ def _state(row: Row) -> Text:
 def _iterations(row: Row) -> Text:
     limit = row.run.state.max_iterations
     done = row.iteration if row.iteration is not None else row.metrics.total_iterations
-    return Text(f"{amount(done)}/{amount(limit)}" if limit else amount(done))
+    said = f"{done}/{limit}" if limit else str(done)
+    return Text(said if len(said) <= _ITERATIONS else amount(done))
 
 
 def _success(row: Row) -> Text:
@@ -74,6 +77,10 @@ def _age(row: Row) -> Text:
         return Text("")
     style = lateness_style(row)
     return Text(span(row.age) + ("!" if style else ""), style)
+
+
+def _usual(row: Row) -> Text:
+    return Text(span(row.p50) if row.p50 is not None else "")
 
 
 def context_style(percent: float) -> str:
@@ -98,6 +105,10 @@ def _tests(row: Row) -> Text:
 def _streak(row: Row) -> Text:
     streak = row.metrics.progress.no_progress_streak
     return Text(str(streak) if streak else "", "yellow" if streak >= 3 else "")
+
+
+def _reboots(row: Row) -> Text:
+    return Text(str(row.metrics.total_reboots or ""))
 
 
 def _cpu(row: Row) -> Text:
@@ -130,21 +141,24 @@ def _ago(row: Row) -> Text:
 COLUMNS = (
     Column("loop", 0, lambda row: plain(row.name or row.run.key), right=False),
     Column("state", 11, _state, right=False),
-    Column("iter", 7, _iterations),
+    Column("iter", _ITERATIONS, _iterations),
     Column("last", 10, lambda row: strip(row.outcomes[-10:]), right=False),
     Column("ok", 4, _success),
     Column("age", 7, _age),
+    Column("usual", 7, _usual, 144),
     Column("ctx", 5, _context),
     Column("tests", 7, _tests),
     Column("cost", 7, lambda row: Text(dollars(row.cost) if row.cost else "")),
     Column("$/h", 7, lambda row: Text(dollars(row.cost_per_hour) if row.cost_per_hour else ""), 90),
+    Column("tokens", 6, lambda row: Text(amount(row.tokens) if row.tokens else ""), 152),
     Column("tool", 10, lambda row: plain(doing(row)), 100, right=False),
     Column("np", 3, _streak, 106),
+    Column("rb", 3, _reboots, 156),
     Column("cpu", 5, _cpu, 112),
     Column("mem", 6, _memory, 118),
     Column("time", 7, _ran, 128),
     Column("quiet", 7, _ago, 136),
-    Column("run", 23, lambda row: plain(row.run.key), 160, right=False),
+    Column("run", 23, lambda row: plain(row.run.key), 180, right=False),
 )
 """The list's columns. The first takes what the others leave."""
 
