@@ -228,6 +228,16 @@ def test_what_happens_is_shown_as_it_happens(three: Path) -> None:
     watch(three, body)
 
 
+def test_the_size_may_change_below_the_help(three: Path) -> None:
+    async def body(screen: Screen) -> None:
+        await screen.press("question_mark")
+        await screen.pilot.resize_terminal(40, 10)
+        await screen.press("escape")
+        await until(screen, lambda: not screen.detail and screen.names == ["c", "b", "a"])
+
+    watch(three, body, size=(120, 50))
+
+
 def test_when_the_chosen_run_goes_another_is_chosen(three: Path) -> None:
     async def body(screen: Screen) -> None:
         await screen.press("down", "enter")

@@ -249,8 +249,7 @@ def test_a_pause_makes_no_iteration_late() -> None:
     [(1000, 37, "37/1000"), (30, 5, "5/30"), (None, 5, "5"), (100_000, 50_000, "50.0k"), (None, 1234, "1234")],
 )
 def test_iterations_are_told_exactly_where_there_is_room(limit: int | None, number: int, text: str) -> None:
-    most = {"max_iterations": limit} if limit is not None else {}
-    assert cells(Tape(**most).add(1, "iteration.started", iteration=number), 5)["iter"] == text
+    assert cells(Tape(max_iterations=limit).add(1, "iteration.started", iteration=number), 5)["iter"] == text
 
 
 # -- the detail --------------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ SORTS: dict[str, Key] = {
     "iterations": lambda row: (-row.metrics.total_iterations, row.run.key),
     "age": lambda row: (-row.lateness, -(row.age or 0.0), row.run.key),
     "context": lambda row: (-(row.context or 0.0), row.run.key),
-    "stuck": lambda row: (-row.metrics.progress.no_progress_streak, -row.metrics.tests.failure_streak, row.run.key),
+    "stuck": lambda row: (not row.going, -row.metrics.progress.no_progress_streak, row.run.key),
     "name": lambda row: (row.name.casefold(), row.run.key),
 }
 """The orders there are, the usual one first."""

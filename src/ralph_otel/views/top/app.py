@@ -139,7 +139,7 @@ class TopApp(App[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw for the new size."""
-        self.screen.set_class(event.size.height >= _BOTH, "both")
+        self.screen_stack[0].set_class(event.size.height >= _BOTH, "both")  # the help may be on top of it
         self._draw()
 
     @property
