@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from ralph_otel.cli.stream import command
+from ralph_otel.journal import MAX_LINE
 from ralph_otel.model import LoopMetrics
 from ralph_otel.views.stream import Stream
 from support.tape import Tape
@@ -149,12 +150,61 @@ def test_nothing_is_said_while_nothing_happens(home: Path) -> None:
     assert [each["metrics"]["total_iterations"] for each in objects(stream)] == [1]  # one object for two events
 
 
-def test_events_are_the_journals_lines(home: Path) -> None:
+def test_events_are_the_journals_lines_each_with_its_id(home: Path) -> None:
     tape = ended("r")
     path = write(home, tape)
     path.write_bytes(path.read_bytes() + b"bad\n\n")
-    result = CliRunner().invoke(command, ["r", "--events"])
-    assert [json.loads(line) for line in result.output.splitlines()] == tape.lines
+    found = streamed("r", "--events")
+    assert [{name: value for name, value in each.items() if name != "id"} for each in found] == tape.lines
+    assert len({each["id"] for each in found}) == len(found)
+
+
+def streamed(*arguments: str) -> list[dict[str, Any]]:
+    """What the command prints of a run that has ended."""
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.output.splitlines()]
+
+
+def test_a_reader_that_comes_back_gets_what_it_has_not_seen(home: Path) -> None:
+    path = write(home, ended("r"))
+    long = json.dumps({"v": 1, "type": "gauge.set", "x": "y" * MAX_LINE}).encode()
+    path.write_bytes(b"\n".join([b"bad", b"", long, path.read_bytes()]))
+    found = streamed("r", "--events")
+    assert len(found) == 4
+    for seen, each in enumerate(found, 1):
+        assert streamed("--after", each["id"]) == streamed("r", "--after", each["id"]) == found[seen:]
+
+
+def test_of_a_line_that_is_half_written_nothing_is_given_yet(home: Path) -> None:
+    path = write(home, ago(Tape("a", "a"), 60))
+    whole = path.read_bytes()
+    late = json.dumps(ago(Tape("", "a").add(2, "loop.paused"), 60).lines[0]).encode()
+    path.write_bytes(whole + late)
+    stream = Stream(home, events=True)
+    (first,) = objects(stream)
+    path.write_bytes(whole + late + b"\n")
+    (second,) = objects(stream)
+    assert (first["id"], second["id"]) == (f"a:{len(whole)}", f"a:{len(whole) + len(late) + 1}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--after", "r"], "'r' is no event's id"),
+        (["--after", "r:x"], "'r:x' is no event's id"),
+        (["--after", "r:3"], "no event of r.jsonl ends at 3"),
+        (["--after", "r:99999999"], "no event of r.jsonl ends at 99999999"),
+        (["other", "--after", "r:10"], "an event of another run than other"),
+        (["--after", "nobody:10"], "no run 'nobody'"),
+    ],
+)
+def test_an_id_that_means_nothing_is_one_line(arguments: list[str], said: str, home: Path) -> None:
+    write(home, ended("r"))
+    write(home, ended("other"))
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code != 0
+    assert said in result.output.splitlines()[-1]
 
 
 def test_new_events_are_those_that_come_from_now_on(home: Path) -> None:

@@ -12,7 +12,7 @@ import click
 
 from ralph_otel.cli._options import complete_run, home, journal_of
 from ralph_otel.config import seconds
-from ralph_otel.views.stream import Stream
+from ralph_otel.views.stream import EventIdError, Stream, place_of
 
 
 @click.command()
@@ -20,16 +20,20 @@ from ralph_otel.views.stream import Stream
 @click.option("--interval", default="1s", show_default=True, help="At most one object a run in this time.")
 @click.option("--events", is_flag=True, help="Every event instead of snapshots, from the run's first on.")
 @click.option("--new", is_flag=True, help="With --events: only those that come from now on.")
+@click.option("--after", metavar="ID", help="Events after the one with this id: go on where a reader has stopped.")
 @click.option("--follow", is_flag=True, help="Go on when the runs have ended; wait for others.")
-def command(run: str | None, interval: str, events: bool, new: bool, follow: bool) -> int:
+def command(run: str | None, interval: str, events: bool, new: bool, after: str | None, follow: bool) -> int:
     """What changes in a run, as lines of JSON on standard output, until it ends.
 
     RUN is a run id, an unambiguous part of one, `latest`, or a file's path; without it, all loops that are running, and
-    those that begin meanwhile. An object has `run`, `name`, `state`, and `metrics`.
+    those that begin meanwhile. An object has `run`, `name`, `state`, and `metrics`; an event is a line of the journal,
+    with an `id`.
 
     Example: ralph-otel stream --follow | jq -c '[.name, .state, .metrics.total_iterations]'
+
+    Example: ralph-otel stream --after 20261101T000000Z-bce148:20480
     """
-    stream = Stream(home(), journal_of(run) if run is not None else None, events, new)
+    stream = _stream(run, events, new, after)
     try:
         _print(stream, _seconds(interval), follow)
     except BrokenPipeError:
@@ -39,6 +43,19 @@ def command(run: str | None, interval: str, events: bool, new: bool, follow: boo
     if run is None and not stream.runs and not follow:
         click.echo("ralph-otel: no loop is running; --follow waits for one", err=True)
     return 0
+
+
+def _stream(run: str | None, events: bool, new: bool, after: str | None) -> Stream:
+    if after is None:
+        return Stream(home(), journal_of(run) if run is not None else None, events, new)
+    try:
+        meant, place = place_of(after)
+        journal = journal_of(run if run is not None else meant)
+        if journal.stem != meant:
+            raise EventIdError(f"{after!r} is an event of another run than {journal.stem}")
+        return Stream(home(), journal, events=True, place=place)
+    except EventIdError as error:
+        raise click.BadParameter(str(error), param_hint="--after") from None
 
 
 def _seconds(interval: str) -> float:

@@ -1,15 +1,20 @@
-"""Runs as lines of JSON, for a program that watches: a snapshot whenever something has changed, or every event."""
+"""Runs as lines of JSON, for a program that watches: a snapshot whenever something has changed, or every event.
+
+An event is given with its `id`, the run id and the event's place in the journal: who comes back says the last one that
+it has seen, and gets what came after.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ralph_otel.events import Line
-from ralph_otel.journal import BadLine, Follower, decode, encode
+from ralph_otel.journal import MAX_LINE, BadLine, decode, encode
 from ralph_otel.views.live import Live
 from ralph_otel.views.live_run import LiveRun
 
@@ -35,6 +40,79 @@ def snapshot(run: LiveRun, now: int) -> dict[str, Any]:
     }
 
 
+class EventIdError(ValueError):
+    """No event is meant by an id; the text says why in one line."""
+
+
+def place_of(event_id: str) -> tuple[str, int]:
+    """The run id, and how many bytes of its journal are before what comes next.
+
+    Raises:
+        EventIdError: it is no id of an event.
+    """
+    run, _, place = event_id.rpartition(":")
+    if not run or not place.isdecimal() or len(place) > 18:
+        raise EventIdError(f"{event_id!r} is no event's id; it must be as in an object's `id`, such as RUN:1234")
+    return run, int(place)
+
+
+class Events:
+    """The events of a journal, read on from where it was.
+
+    Args:
+        path: the file.
+        place: the bytes to leave out.
+
+    Raises:
+        EventIdError: no line ends there.
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, place: int = 0) -> None:
+        self._path = path
+        self._place = place
+        if place:
+            with self._open() as file:
+                file.seek(place - 1)
+                if file.read(1) != b"\n":
+                    raise EventIdError(f"no event of {path.name} ends at {place}; without --after, all are given")
+
+    def _open(self) -> BinaryIO:
+        flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+        return os.fdopen(os.open(self._path, flags), "rb")
+
+    def skip(self) -> None:
+        """Leave out all that is there."""
+        with self._open() as file:
+            while _line_of(file) is not None:
+                self._place = file.tell()
+
+    def read(self) -> Iterator[Line]:
+        """The whole lines that have come, each with its `id`; those that cannot be used are left out."""
+        with self._open() as file:
+            if os.fstat(file.fileno()).st_size < self._place:  # another file by this name
+                self._place = 0
+            file.seek(self._place)
+            while (raw := _line_of(file)) is not None:
+                self._place = file.tell()
+                try:
+                    line = decode(raw)
+                except BadLine:
+                    continue
+                yield {**line, "id": f"{self._path.stem}:{self._place}"}
+
+
+def _line_of(file: BinaryIO) -> bytes | None:
+    """The next whole line, b"" for one that is too long; None where its end has not come."""
+    raw = file.readline(MAX_LINE + 1)
+    if raw.endswith(b"\n"):
+        return raw
+    while part := file.readline(MAX_LINE):
+        if part.endswith(b"\n"):
+            return b""
+    return None
+
+
 class Stream:
     """What has changed since it was asked last.
 
@@ -43,9 +121,16 @@ class Stream:
         only: the one journal to look at; None: those of all runs that are under way, or begin from now on.
         events: give events instead of snapshots.
         new: leave out the events that are there already.
+        place: of the one journal, the bytes whose events are left out; see `place_of`.
+
+    Raises:
+        EventIdError: no event of the journal ends at that place.
+        OSError: it cannot be read.
     """
 
-    def __init__(self, home: Path, only: Path | None = None, events: bool = False, new: bool = False) -> None:
+    def __init__(
+        self, home: Path, only: Path | None = None, events: bool = False, new: bool = False, place: int = 0
+    ) -> None:
         self._live = Live(home, keep=0, only=only)
         self._only = only
         self._events = events
@@ -54,7 +139,7 @@ class Stream:
         self._passed_over: set[str] = set()
         """Runs that had ended when they were seen first: they are none of ours, until they go on."""
         self._told: dict[str, tuple[int, str]] = {}
-        self._followers: dict[Path, Follower] = {}
+        self._events_of: dict[Path, Events] = {} if only is None or not place else {only: Events(only, place)}
         self.ended = False
         """Whether every run that was asked for has ended."""
 
@@ -95,21 +180,14 @@ class Stream:
             yield encode(line).decode("ascii")
 
     def _lines(self, journal: Path) -> Iterator[Line]:
-        """The lines of a journal that have not been given yet; those that cannot be used are left out."""
-        follower = self._followers.get(journal)
-        if follower is None:
-            skipped = journal.stat().st_size if self._new and self._first else 0
-            follower = self._followers[journal] = Follower(journal, skipped)
-        while (raws := follower.read()) or not follower.at_end:
-            for raw in raws:
-                try:
-                    yield decode(raw)
-                except BadLine:
-                    continue
-        follower.close()
+        """The events of a journal that have not been given yet."""
+        events = self._events_of.get(journal)
+        if events is None:
+            events = self._events_of[journal] = Events(journal)
+            if self._new and self._first:
+                events.skip()
+        return events.read()
 
     def close(self) -> None:
         """Give the file handles back."""
         self._live.close()
-        for follower in self._followers.values():
-            follower.close()

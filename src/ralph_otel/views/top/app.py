@@ -220,10 +220,10 @@ class TopApp(App[None]):
                 f"{len(going)} running",
                 Text(f"{dead} dead", "bold red") if dead else "",
                 f"{len(self._rows) - len(going) - dead} ended",
+                plain(f"with {self._wanted!r}" if self._wanted else ""),
                 spent,
                 f"{dollars(rate)}/h" if rate else "",
                 f"by {self._sort}{', backwards' * self._backwards}" if self._sort != "state" or self._backwards else "",
-                plain(f"with {self._wanted!r}" if self._wanted else ""),
                 "reading …" if self._reading else "",
                 plain(problem, style="red"),
             )
