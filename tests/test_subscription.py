@@ -173,3 +173,12 @@ def test_an_asyncio_reader_can_be_closed_from_a_thread() -> None:
     closer.start()
     assert asyncio.run(asyncio.wait_for(read(), 20)) == []
     closer.join(20)
+
+
+def test_a_with_closes_its_reader() -> None:
+    ring = Broadcaster()
+    with ring.subscribe() as reader:
+        ring.publish(LoopMetrics())
+        assert reader.get(0) is not None
+    ring.publish(LoopMetrics())
+    assert reader.get(0) is None

@@ -68,7 +68,7 @@ class Broadcaster:
 
 
 class Subscription:
-    """A reader: an iterator and an async iterator over snapshots. Made by `MetricsCollector.subscribe`.
+    """A reader: an iterator and an async iterator over snapshots; a `with` closes it. See `MetricsCollector.subscribe`.
 
     Attributes:
         missed: snapshots that were lost because this reader was too slow.
@@ -120,6 +120,12 @@ class Subscription:
             return None
         self._place += 1
         return ring._ring[self._place - 1 - oldest]
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __iter__(self) -> Subscription:
         return self
