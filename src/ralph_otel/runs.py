@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +77,32 @@ def matching(part: str, known: Sequence[Path]) -> list[Path]:
     )
     found = ([path for path in known if fit(path.stem)] for fit in fits if part)
     return next(filter(None, found), [])
+
+
+_TIMED = re.compile(r"\d{8}T\d{6}Z-(.+)")
+
+
+def short_ids(run_ids: Sequence[str]) -> dict[str, str]:
+    """For each run id what a person may type instead, see `find`: what follows the time in it, if no other has that."""
+    ends = Counter(end for run_id in run_ids for end in _ends(run_id))
+    ordered = sorted(run_ids)
+
+    def short(run_id: str) -> str:
+        timed = _TIMED.fullmatch(run_id)
+        if timed is None or ends[timed[1]] != 1:
+            return run_id
+        place = bisect_left(ordered, timed[1])
+        return run_id if place < len(ordered) and ordered[place].startswith(timed[1]) else timed[1]
+
+    return {run_id: short(run_id) for run_id in run_ids}
+
+
+def _ends(run_id: str) -> Iterator[str]:
+    """What `find` would take for the end of a run id: what follows a dash in it."""
+    place = run_id.find("-")
+    while place >= 0:
+        yield run_id[place + 1 :]
+        place = run_id.find("-", place + 1)
 
 
 @dataclass

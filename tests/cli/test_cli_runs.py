@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 from command_line import call
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ralph_otel.runs import RunError, find
+from ralph_otel.runs import RunError, find, matching, short_ids
+from ralph_otel.views.runs import SORTS
 from support.tape import T0, Tape
 
 
@@ -46,6 +49,7 @@ def test_json_is_an_array_of_what_is_known_of_each_run(finished: Path) -> None:
     assert array() == [
         {
             "run": "20261101T000000Z-aaaaaa",
+            "short": "aaaaaa",
             "name": "fix-bugs",
             "runner": "ralphify",
             "state": "stopped",
@@ -140,7 +144,34 @@ def test_runs_may_be_sorted_and_the_largest_is_the_last(home: Path) -> None:
     assert [row["run"] for row in array("--sort", "cost")] == ["r2", "r0", "r1"]
     assert [row["run"] for row in array("--sort", "iterations")] == ["r2", "r1", "r0"]
     assert [row["run"] for row in array("--sort", "time", "-n", "1")] == ["r2"]
-    assert call("runs", "--sort", "name").code == 2
+    assert [row["run"] for row in array("--sort", "cost", "--reverse", "-n", "2")] == ["r1", "r0"]
+    assert [row["run"] for row in array("--sort", "last")] == ["r0", "r1", "r2"]
+    assert call("runs", "--sort", "colour").code == 2
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_every_order_takes_runs_of_which_little_is_known(sort: str, finished: Path) -> None:
+    (finished.parent / "r.jsonl").write_bytes(b"{}\n")
+    assert {row["run"] for row in array("--sort", sort)} == {"r", finished.stem}
+
+
+def test_runs_are_found_by_patterns_of_name_runner_and_state(home: Path) -> None:
+    for name, runner, reason in (
+        ("fix-bugs", "ralphify", "completed"),
+        ("fix-docs", "shell", "error"),
+        ("port [1]", "shell", "no_progress"),
+    ):
+        write(home, name, Tape(name, name, runner=runner).add(1, "loop.stopped", reason=reason))
+    for options, runs in {
+        ("--name", "fix-*"): ["fix-bugs", "fix-docs"],
+        ("--name", "port [1]"): ["port [1]"],
+        ("--name", "fix-bugs", "--name", "p*"): ["fix-bugs", "port [1]"],
+        ("--runner", "shell", "--state", "no_*"): ["port [1]"],
+        ("--state", "completed", "--state", "error"): ["fix-bugs", "fix-docs"],
+        ("--state", "stopped", "--runner", "ralph*"): ["fix-bugs"],
+        ("--state", "running"): [],
+    }.items():
+        assert [row["run"] for row in array(*options)] == runs, options
 
 
 def test_only_those_that_run_or_have_run_lately_are_shown(home: Path) -> None:
@@ -197,29 +228,41 @@ def test_a_run_goes_by_any_part_of_its_id_that_follows_a_dash(home: Path) -> Non
 def test_the_table_has_a_line_a_run(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     titles, line = call("runs").out.splitlines()
-    assert titles.split() == ["run", "loop", "state", "iter", "ok", "tests", "cost", "time"]
-    assert line.split() == ["20261101T000000Z-aaaaaa", "fix-bugs", "no_progress", "2", "50%", "3/4", "$0.25", "5s"]
+    assert titles.split() == ["run", "loop", "state", "iter", "ok", "tests", "cost", "time", "last,", "UTC"]
+    known = ["fix-bugs", "no_progress", "2", "50%", "3/4", "$0.25", "5s", "2023-11-14", "22:13"]
+    assert line.split() == ["aaaaaa", *known]
+    assert call("runs", "--long").out.splitlines()[1].split() == [finished.stem, *known, "ralphify", "15", "1"]
 
 
+def test_in_a_pipe_nothing_is_cut(home: Path) -> None:
+    write(home, "r", Tape("a very " + "long " * 40 + "name", "r"))
+    assert "long name" in call("runs").out
+
+
+@pytest.mark.parametrize("width", [40, 52, 60, 72, 80])
+@pytest.mark.parametrize("name", ["a-very-long-name-of-a-loop-that-nobody-would-type", "日本語のループ" * 9])
 def test_in_a_narrow_terminal_the_loops_name_is_cut_and_the_id_is_whole(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+    width: int, name: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setenv("COLUMNS", str(width))
     run = "20261101T000000Z-aaaaaa"
-    write(home, run, Tape("a-very-long-name-of-a-loop-that-nobody-would-type", run).iteration(1, 1))
-    line = call("runs").out.splitlines()[1]
-    assert line.startswith(run)
-    assert "a-very" in line
+    write(home, run, Tape(name, run).iteration(1, 1).add(10_168, "loop.stopped", reason="completed"))
+    titles, line = call("runs").out.splitlines()
+    assert line.startswith(f"aaaaaa {name[:1]}")
     assert "…" in line
-    assert line.endswith("2s")
+    assert "2h49m28s" in line
+    assert max(cell_len(titles), cell_len(line)) <= width
 
 
-def test_names_of_wide_characters_take_no_other_column_its_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "70")
-    run = "20261101T000000Z-aaaaaa"
-    tape = Tape("日本語のループ" * 9, run).iteration(1, 1).add(10_168, "loop.stopped", reason="completed")
-    write(home, run, tape)
-    line = call("runs").out.splitlines()[1]
-    assert line.startswith(f"{run} 日本")
-    assert line.endswith("2h49m28s")
-    assert cell_len(line) <= 70
+@given(
+    st.lists(
+        st.one_of(
+            st.from_regex(r"2026110[12]T000000Z-[ab2]{1,3}(-[ab2])?", fullmatch=True), st.text("ab2-", min_size=1)
+        ),
+        unique=True,
+    )
+)
+def test_a_short_id_finds_its_run_and_no_other(run_ids: list[str]) -> None:
+    known = [Path(f"{run_id}.jsonl") for run_id in run_ids]
+    for run_id, short in short_ids(run_ids).items():
+        assert [path.stem for path in matching(short, known)] == [run_id]

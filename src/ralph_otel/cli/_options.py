@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import BadLine, decode
-from ralph_otel.runs import LATEST, RunError, find, journals, matching
+from ralph_otel.runs import LATEST, RunError, find, journals, short_ids
 
 _OFFERED = 50
 """Runs that a shell offers, the newest."""
@@ -21,10 +21,15 @@ def home() -> Path:
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What a shell offers for a RUN: the newest first, each with its loop's name. Give it as `shell_complete`."""
+    """What a shell offers for a RUN: short ids, or whole ones where one has begun to type such, the newest first.
+
+    Each with its loop's name. Give it as `shell_complete`.
+    """
     known = journals(home())
-    fitting = matching(incomplete, known) if incomplete else known
-    items = [CompletionItem(path.stem, help=_loop_name(path)) for path in reversed(fitting[-_OFFERED:])]
+    short = short_ids([path.stem for path in known])
+    fitting = [(path, short[path.stem]) for path in known if short[path.stem].startswith(incomplete)]
+    fitting = fitting or [(path, path.stem) for path in known if path.stem.startswith(incomplete)]
+    items = [CompletionItem(run, help=_loop_name(path)) for path, run in reversed(fitting[-_OFFERED:])]
     return [*items, CompletionItem(LATEST)] if LATEST.startswith(incomplete) else items
 
 

@@ -3,76 +3,101 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.cells import cell_len
-from rich.console import Console, JustifyMethod
-from rich.table import Table
 
 from ralph_otel.cli._options import home
 from ralph_otel.config import seconds
 from ralph_otel.journal import has_end
-from ralph_otel.recovery import gone
-from ralph_otel.runs import Folded, fold, journals
-from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
-from ralph_otel.views.report.wording import iso
-from ralph_otel.wording import duration, printable
-
-_SORTS: dict[str, Callable[[dict[str, Any]], float]] = {
-    "cost": lambda row: row["cost_usd"],
-    "iterations": lambda row: row["iterations"],
-    "time": lambda row: row["execution_time"],
-}
+from ralph_otel.runs import fold, journals, short_ids
+from ralph_otel.views.runs import SORTS, Run, Wanted, run_of, table
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="An array of objects instead of a table.")
+@click.option("-l", "--long", is_flag=True, help="The table with whole ids, runners, tokens and reboots.")
 @click.option("-n", "--most", type=click.IntRange(1), default=20, show_default=True, help="Only the last so many.")
-@click.option("--name", help="Only loops of this name.")
+@click.option("--name", multiple=True, help="Only loops of this name; * and ? stand for any.")
+@click.option("--runner", multiple=True, help="Only loops of this runner, likewise.")
+@click.option("--state", multiple=True, help="Only runs in this state, or that stopped for this reason, likewise.")
 @click.option("--running", is_flag=True, help="Only those that are under way.")
 @click.option("--since", metavar="AGE", help="Only those with an event within this time: 30m, 12h, 1d.")
-@click.option("--sort", type=click.Choice(tuple(_SORTS)), help="The largest last, instead of the newest.")
-def command(as_json: bool, most: int, name: str | None, running: bool, since: str | None, sort: str | None) -> None:
+@click.option("--sort", type=click.Choice(tuple(SORTS)), help="The largest last, instead of the newest.")
+@click.option("-r", "--reverse", is_flag=True, help="The last one first.")
+def command(
+    as_json: bool,
+    long: bool,
+    most: int,
+    name: tuple[str, ...],
+    runner: tuple[str, ...],
+    state: tuple[str, ...],
+    running: bool,
+    since: str | None,
+    sort: str | None,
+    reverse: bool,
+) -> None:
     """The runs, the newest last.
 
+    The ids in the table are short; every command takes them for RUN. --json has the whole ones, too.
+
     Example: ralph-otel runs --since 1d --sort cost
+
+    Example: ralph-otel runs --state dead --state crashed --name 'fix-*'
 
     Example: ralph-otel runs --json | jq '.[-1].run'
     """
     now = time.time_ns()
-    oldest = now - _nanoseconds(since) if since is not None else None
-    found: list[dict[str, Any]] = []
-    for path in reversed(journals(home())):
+    wanted = Wanted(name, runner, state, running, now - _nanoseconds(since) if since is not None else None)
+    found = list(islice(_runs(wanted, now), most if sort is None else None))[::-1]
+    if sort is not None:
+        found = sorted(found, key=SORTS[sort])[-most:]
+    if reverse:
+        found.reverse()
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif found:
+        click.echo("\n".join(table(found, long, _width())))
+    elif not wanted.anything:
+        click.echo("No run is like that; without options, all are shown.", err=True)
+    else:
+        click.echo(f"No runs in {home() / 'runs'} yet. A first one: ralph-otel run -- COMMAND…", err=True)
+
+
+def _width() -> int | None:
+    """Cells of a line; None in a pipe, where nothing need be cut."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def _runs(wanted: Wanted, now: int) -> Iterator[Run]:
+    """The runs that are asked for, the newest first; a journal is read when it is its turn."""
+    known = journals(home())
+    short = short_ids([path.stem for path in known])
+    for path in reversed(known):
         try:
-            if (oldest is not None and path.stat().st_mtime_ns < oldest) or (running and has_end(path)):
-                continue  # need not be read
+            if _need_not_be_read(path, wanted):
+                continue
             folded = fold(path)
         except OSError as error:
             click.echo(f"ralph-otel: cannot read {path}: {error.strerror}", err=True)
             continue
-        state = folded.run
-        row = _row(path, folded, status_of(state, state.active and gone(state), now))
-        if name is not None and row["name"] != name:
-            continue
-        if (running and row["state"] not in (RUNNING, PAUSED)) or (oldest is not None and state.last < oldest):
-            continue
-        found.insert(0, row)
-        if len(found) == most and sort is None:
-            break
-    if sort is not None:
-        found = sorted(found, key=_SORTS[sort])[-most:]
-    if as_json:
-        click.echo(json.dumps(found, indent=2))
-    elif found:
-        _show(found)
-    elif name is not None or running or since is not None:
-        click.echo("No run is like that; without options, all are shown.", err=True)
-    else:
-        click.echo(f"No runs in {home() / 'runs'} yet. A first one: ralph-otel run -- COMMAND…", err=True)
+        run = run_of(path, short[path.stem], folded, now)
+        if wanted.has(run, folded.run.last):
+            yield run
+
+
+def _need_not_be_read(path: Path, wanted: Wanted) -> bool:
+    if wanted.since is not None and path.stat().st_mtime_ns < wanted.since:
+        return True
+    return wanted.running and has_end(path)
 
 
 def _nanoseconds(age: str) -> int:
@@ -81,59 +106,3 @@ def _nanoseconds(age: str) -> int:
     except ValueError:
         what = f"{age!r} will not do; it must be a time such as 30m, 12h or 1d"
         raise click.BadParameter(what, param_hint="--since") from None
-
-
-def _row(path: Path, folded: Folded, status: str) -> dict[str, Any]:
-    """A run as plain values: times are ISO 8601 in UTC, durations seconds."""
-    state, metrics = folded.run, folded.run.metrics()
-    total = metrics.rollups["all"]
-    return {
-        "run": path.stem,
-        "name": state.name,
-        "runner": state.runner or None,
-        "state": status,
-        "started": iso(state.started),
-        "stopped": iso(state.stopped),
-        "last_event": iso(state.last or None),
-        "stop_reason": state.stop_reason,
-        "iterations": metrics.total_iterations,
-        "successful_iterations": metrics.successful_iterations,
-        "execution_time": metrics.total_execution_time,
-        "tokens": total.tokens,
-        "cost_usd": total.cost,
-        "reboots": metrics.total_reboots,
-        "tests": {"total": metrics.tests.total_tests, "passing": metrics.tests.passing_tests},
-        "bad_lines": folded.bad_lines,
-        "journal": str(path),
-    }
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    tests, iterations = row["tests"], row["iterations"]
-    return (
-        row["run"],
-        printable(row["name"]),
-        row["stop_reason"] or row["state"],
-        str(iterations),
-        f"{row['successful_iterations'] / iterations:.0%}" if iterations else "",
-        f"{tests['passing']}/{tests['total']}" if tests["total"] else "",
-        f"${row['cost_usd']:.2f}" if row["cost_usd"] else "",
-        duration(row["execution_time"]),
-    )
-
-
-def _show(rows: list[dict[str, Any]]) -> None:
-    """A table as wide as the terminal; where that is narrow, it is the loop's name that is cut."""
-    titles = ("run", "loop", "state", "iter", "ok", "tests", "cost", "time")
-    columns = list(zip(titles, *map(_cells, rows), strict=True))
-    widths = {column[0]: max(map(cell_len, column)) for column in columns}
-    console = Console(markup=False, highlight=False)
-    left = console.width - sum(width + 1 for title, width in widths.items() if title != "loop") - 1
-    widths["loop"] = max(4, min(widths["loop"], left))
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for title, width in widths.items():
-        justify: JustifyMethod = "left" if title in titles[:3] else "right"
-        table.add_column(title, no_wrap=True, overflow="ellipsis", width=width, justify=justify)
-    for row in rows:
-        table.add_row(*_cells(row))
-    console.print(table, soft_wrap=True)
