@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,14 +56,42 @@ def test_the_script_of_a_shell_calls_us(shell: str) -> None:
     assert f"_RALPH_OTEL_COMPLETE={shell}_complete" in result.out
 
 
-def test_bash_understands_its_script() -> None:
-    bash = shutil.which("bash")
-    if bash is None:
-        pytest.skip("needs bash")
-    script = call("completion", "bash").out + "\ncomplete -p ralph-otel"
-    result = subprocess.run([bash, "--norc", "-c", script], capture_output=True, text=True, timeout=20)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "_ralph_otel_completion" in result.stdout
+_BASH = """
+eval "$(ralph-otel completion bash)"
+compopt() { :; }
+COMP_WORDS=(ralph-otel report %s) COMP_CWORD=2
+_ralph_otel_completion ralph-otel %s report
+printf '%%s\\n' "${COMPREPLY[@]}"
+"""
+_FISH = "ralph-otel completion fish | source; complete -C 'ralph-otel report %s' | cut -f1"
+_ZSH = """
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PS1=; autoload -Uz compinit; compinit -u -d %s; eval "$(ralph-otel completion zsh)"'
+zpty -w shell 'preexec() { print -r -- "R""AN ${${=1}[-1]} "; exit }'
+zpty -n -w shell $'ralph-otel report %s\\t\\n'
+while zpty -r shell line && [[ $line != *RAN* ]]; do :; done
+print -r -- ${${line##*RAN }%%%% *}
+"""
+
+
+@pytest.fixture
+def on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is found by its name."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+
+@pytest.mark.usefixtures("runs", "on_the_path")
+@pytest.mark.parametrize(("typed", "meant"), [("bbb", "bbbbbb"), ("lat", "latest")])
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_a_shell_completes_a_run(shell: str, typed: str, meant: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    scripts = {"bash": _BASH % (typed, typed), "fish": _FISH % typed, "zsh": _ZSH % (tmp_path / "dump", typed)}
+    options = {"bash": ["--norc"], "fish": ["--no-config"], "zsh": ["-f"]}
+    words = [shell, *options[shell], "-c", scripts[shell]]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert (result.stdout.strip(), result.stderr) == (meant, "")
 
 
 def test_another_shell_is_refused_with_those_that_are_known() -> None:
