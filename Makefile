@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration e2e stack docs oldest bench fleet lock clean seen
+.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet lock clean seen
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
@@ -21,6 +21,7 @@ help:
 	@echo 'make e2e     the tests with a real Collector, Prometheus and Jaeger, which are built with Go, once'
 	@echo 'make stack   start these, to look around'
 	@echo 'make docs    what is generated: pages of docs/, dashboards, rules'
+	@echo 'make pictures  those in docs/pictures/, taken while loops run'
 	@echo 'make seen    the tables of docs/runners.md, from what the tests of real runners see'
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
@@ -51,6 +52,9 @@ docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
 	$(BIN)/python -m ralph_otel.mixin .
 	$(BIN)/python scripts/runners_page.py
+
+pictures: $(READY)
+	$(BIN)/python scripts/pictures.py
 
 # What the tests see of each runner, for the tables of docs/runners.md.
 seen: $(READY)

@@ -140,7 +140,7 @@ def _ago(row: Row) -> Text:
 
 COLUMNS = (
     Column("loop", 0, lambda row: plain(row.name or row.run.key), right=False),
-    Column("state", 11, _state, right=False),
+    Column("state", 12, _state, right=False),
     Column("iter", _ITERATIONS, _iterations),
     Column("last", 10, lambda row: strip(row.outcomes[-10:]), right=False),
     Column("ok", 4, _success),
