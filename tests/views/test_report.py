@@ -20,6 +20,7 @@ from ralph_otel.events import STOP_REASONS
 from ralph_otel.tracecontext import host_name
 from ralph_otel.views.report import WRITERS, gather, wording
 from support.tape import Tape, at
+from support.watched import loop_process
 
 
 def write(home: Path, tape: Tape) -> Path:
@@ -144,6 +145,24 @@ def test_every_stop_reason_is_explained(home: Path, reason: str) -> None:
     explained = in_words("r").split("**")[1]
     assert explained.startswith(f"Stopped, {reason.replace('_', ' ')}: ")
     assert len(explained) > len(f"Stopped, {reason}: .")
+
+
+def test_what_another_runner_calls_completed_is_not_said_to_be_our_goal(home: Path) -> None:
+    for runner, why in (("ralph-otel", "goal's command"), ("ralphify", "as its runner says")):
+        write(home, Tape(run=runner, runner=runner).add(1, "loop.stopped", reason="completed"))
+        assert why in in_words(runner).split("**")[1]
+
+
+def test_the_iteration_in_which_a_run_was_killed_is_named(home: Path) -> None:
+    tape = Tape(run="r").iteration(1, 1).add(3, "iteration.started", iteration=2)
+    write(home, tape.add(9, "loop.stopped", reason="crashed"))
+    assert "Iteration 2 did not finish." in in_words("r")
+    with loop_process(home / "runs" / "s.jsonl") as loop:
+        loop.add("iteration.started", iteration=7)
+        assert "Iteration 7 is running." in in_words("s")
+    assert "Iteration 7 did not finish." in in_words("s")
+    write(home, Tape(run="t").iteration(1, 1).add(9, "loop.stopped", reason="completed"))
+    assert "did not finish" not in in_words("t")
 
 
 def test_failing_and_flaky_tests_are_named_with_their_failures(home: Path) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from ralph_otel.events import TestsFinished
 
+RUNNER = "ralph-otel"
+"""What the embedded runner's loops are said to be run by."""
+
 STOPPED_BECAUSE = {
     "completed": "the goal's command says that the goal is reached",
     "max_iterations": "all iterations that were asked for have run",

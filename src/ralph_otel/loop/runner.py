@@ -22,11 +22,10 @@ from ralph_otel.loop.iteration import IterationRunner
 from ralph_otel.loop.options import LoopOptions
 from ralph_otel.loop.plugins import Collector, load_collector
 from ralph_otel.loop.prompt import Prompt
-from ralph_otel.loop.result import LoopResult
+from ralph_otel.loop.result import RUNNER, LoopResult
 from ralph_otel.probe import Loop, Session
 from ralph_otel.version import __version__
 
-RUNNER = "ralph-otel"
 TICK = 0.2
 """Seconds between two looks at the time while the loop rests."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ralph_otel.loop.result import GOOD, STOPPED_BECAUSE
+from ralph_otel.loop.result import GOOD, RUNNER, STOPPED_BECAUSE
 from ralph_otel.views.report import wording
 from ralph_otel.views.report.charts import Chart, charts
 from ralph_otel.views.report.content import Report, Status
@@ -58,6 +58,15 @@ def document(report: Report, iterations: bool = True) -> Document:
     )
 
 
+_ELSEWHERE = {
+    **STOPPED_BECAUSE,
+    "completed": "its work is done, as its runner says",
+    "error": "it failed",
+    "crashed": "its process is gone",
+}
+"""What a stop reason means in a run that was not ours to stop."""
+
+
 # -- words -------------------------------------------------------------------------------------------------------------
 
 
@@ -70,7 +79,8 @@ def _good(report: Report) -> bool | None:
 def _status(report: Report) -> str:
     if report.status is Status.STOPPED:
         reason = report.state.stop_reason or ""
-        return f"Stopped, {reason.replace('_', ' ')}: {STOPPED_BECAUSE.get(reason, '')}."
+        because = STOPPED_BECAUSE if report.state.runner == RUNNER else _ELSEWHERE
+        return f"Stopped, {reason.replace('_', ' ')}: {because.get(reason, '')}."
     return {
         Status.RUNNING: "Still running.",
         Status.KILLED: "Killed: its process is gone, and nobody has written its end.",
@@ -86,6 +96,9 @@ def _summary(report: Report) -> list[str]:
         f"{wording.number_of(metrics.total_iterations, 'iteration')} in "
         f"{wording.duration(metrics.total_execution_time)}, {metrics.successful_iterations:,} of them successful."
     ]
+    if report.history.rows and (last := report.history.rows[-1]).outcome is None:
+        still = "is running" if report.status is Status.RUNNING else "did not finish"
+        said.append(f"Iteration {last.number:,} {still}.")
     if first is not None:
         end = metrics.tests
         said.append(
