@@ -233,9 +233,9 @@ def test_a_home_that_will_not_do_leaves_the_usual_one(monkeypatch: pytest.Monkey
     [
         ("ralph-otel.toml", "prefix = ", "ralph-otel.toml: Invalid value"),
         ("ralph-otel.toml", "prefx = 'a'", "ralph-otel.toml: unknown field 'prefx'; known ones: enabled, prefix,"),
-        ("ralph-otel.toml", "[prefix]\na = 1", "ralph-otel.toml: dict of 1 will not do; it must be a letter"),
+        ("ralph-otel.toml", "[prefix]\na = 1", "ralph-otel.toml: prefix: dict of 1 will not do; it must be a letter"),
         ("ralph-otel.toml", "x = " + "[" * 5000, "ralph-otel.toml: "),
-        ("pyproject.toml", "[tool.ralph-otel]\nqueue_size = 1.5", "pyproject.toml: 1.5 will not do; it must be"),
+        ("pyproject.toml", "[tool.ralph-otel]\nqueue_size = 1.5", "pyproject.toml: queue_size: 1.5 will not do"),
         ("pyproject.toml", "[tool]\nralph-otel = 3", ""),
         ("pyproject.toml", "tool = 3 # ralph-otel", ""),
         ("pyproject.toml", "[project]\nname = 'x'\n[broken", ""),

@@ -56,6 +56,15 @@ def test_json_is_an_object_with_the_findings() -> None:
     assert all(finding["remedy"] is None for finding in document["findings"] if finding["level"] == "ok")
 
 
+def test_quiet_says_what_is_not_in_order_and_strict_counts_warnings_too() -> None:
+    done = called("--quiet", RALPH_OTEL_NONSENSE="1")
+    first, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, "0 problems, 1 warning.")
+    assert first.startswith("warning variables: 'RALPH_OTEL_NONSENSE' means nothing")
+    assert called("--quiet", "--strict", RALPH_OTEL_NONSENSE="1").returncode == 1
+    assert called("--quiet", "--strict").stdout == "0 problems, 0 warnings.\n"
+
+
 def test_a_problem_is_one_line_with_its_remedy_and_the_exit_code_is_one() -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     done = called(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)

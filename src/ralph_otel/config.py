@@ -241,7 +241,8 @@ class MetricsConfig:
             try:
                 values[name] = _READ[name](value)
             except (TypeError, ValueError) as error:
-                notice(f"{source if source != 'argument' else name}: {shown(value)} will not do; it must be {error}")
+                where = {"argument": name}.get(source, f"{source}: {name}" if source.endswith(".toml") else source)
+                notice(f"{where}: {shown(value)} will not do; it must be {error}")
                 continue
             said.add(name)
             sources[name] = source
