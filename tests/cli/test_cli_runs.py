@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ralph_otel.runs import RunError, find, matching, short_ids
-from ralph_otel.views.runs import SORTS
+from ralph_otel.views.runs import SORTS, table
 from support.tape import T0, Tape
 
 
@@ -225,8 +225,7 @@ def test_a_run_goes_by_any_part_of_its_id_that_follows_a_dash(home: Path) -> Non
         find("", home)
 
 
-def test_the_table_has_a_line_a_run(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_the_table_has_a_line_a_run(finished: Path) -> None:
     titles, line = call("runs").out.splitlines()
     assert titles.split() == ["run", "loop", "state", "iter", "ok", "tests", "cost", "time", "last,", "UTC"]
     known = ["fix-bugs", "no_progress", "2", "50%", "3/4", "$0.25", "5s", "2023-11-14", "22:13"]
@@ -241,13 +240,10 @@ def test_in_a_pipe_nothing_is_cut(home: Path) -> None:
 
 @pytest.mark.parametrize("width", [40, 52, 60, 72, 80])
 @pytest.mark.parametrize("name", ["a-very-long-name-of-a-loop-that-nobody-would-type", "日本語のループ" * 9])
-def test_in_a_narrow_terminal_the_loops_name_is_cut_and_the_id_is_whole(
-    width: int, name: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
+def test_in_a_narrow_terminal_the_loops_name_is_cut_and_the_id_is_whole(width: int, name: str, home: Path) -> None:
     run = "20261101T000000Z-aaaaaa"
     write(home, run, Tape(name, run).iteration(1, 1).add(10_168, "loop.stopped", reason="completed"))
-    titles, line = call("runs").out.splitlines()
+    titles, line = table(array(), width=width)
     assert line.startswith(f"aaaaaa {name[:1]}")
     assert "…" in line
     assert "2h49m28s" in line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -72,9 +71,7 @@ def command(
 
 def _width() -> int | None:
     """Cells of a line; None in a pipe, where nothing need be cut."""
-    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
-        return shutil.get_terminal_size().columns
-    return None
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _runs(wanted: Wanted, now: int) -> Iterator[Run]:
