@@ -1,7 +1,7 @@
 """The pictures in `docs/pictures/`: `ralph-otel top`, and the page of `ralph-otel web`, while loops run.
 
 Five loops of the embedded runner work on copies of the demo's project; the agent is the demo's script, no model. One of
-them ends, one is killed, three run when the pictures are taken. That takes about a minute. The page is only taken where
+them ends, one is killed, three run when the pictures are taken. That takes two minutes. The page is only taken where
 Playwright and a Chromium are there.
 """
 
@@ -135,7 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ralph-otel-pictures-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "telemetry"
         with running(Path(folder)) as processes:
-            print(f"{len(LOOPS)} loops have been started; this takes about a minute", flush=True)
+            print(f"{len(LOOPS)} loops have been started; this takes two minutes", flush=True)
             svg = asyncio.run(take_top(home, processes))
             (PICTURES / "top.svg").write_text(_FONTS.sub("", svg), encoding="utf-8")  # nothing from elsewhere
             print(f"written: {PICTURES / 'top.svg'}", flush=True)
