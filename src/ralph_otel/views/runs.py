@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from ralph_otel.recovery import gone
 from ralph_otel.runs import Folded
 from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
+from ralph_otel.views.report.wording import iso
 from ralph_otel.wording import duration, printable
 
 Run = dict[str, Any]
@@ -51,9 +51,9 @@ def run_of(path: Path, short: str, folded: Folded, now: int) -> Run:
         "name": state.name,
         "runner": state.runner or None,
         "state": status_of(state, state.active and gone(state), now),
-        "started": _time(state.started),
-        "stopped": _time(state.stopped),
-        "last_event": _time(state.last or None),
+        "started": iso(state.started),
+        "stopped": iso(state.stopped),
+        "last_event": iso(state.last or None),
         "stop_reason": state.stop_reason,
         "iterations": metrics.total_iterations,
         "successful_iterations": metrics.successful_iterations,
@@ -65,15 +65,6 @@ def run_of(path: Path, short: str, folded: Folded, now: int) -> Run:
         "bad_lines": folded.bad_lines,
         "journal": str(path),
     }
-
-
-def _time(ns: int | None) -> str | None:
-    if ns is None:
-        return None
-    try:
-        return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None
 
 
 @dataclass(frozen=True)
