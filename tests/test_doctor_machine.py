@@ -145,7 +145,7 @@ def test_a_free_port_is_ok(port: int) -> None:
 
 
 def test_a_port_that_another_loop_has_is_a_warning(port: int) -> None:
-    server = PrometheusServer(lambda: None, "127.0.0.1", port, port)
+    server = PrometheusServer(lambda: None, port=port, last_port=port)
     try:
         finding = only(endpoints.prometheus)
     finally:

@@ -275,6 +275,7 @@ class Pipeline:
 
     def _serve(self) -> PrometheusServer | None:
         from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, target_labels, write_target
+        from ralph_otel.serving import WebConfigError, admit
 
         target = self._config.target(Format.PROMETHEUS)
         address = ("127.0.0.1", 9464) if target is None else address_of(target)
@@ -286,7 +287,11 @@ class Pipeline:
             return None
         try:
             host, port = address
-            server = PrometheusServer(self.snapshot, host, port, last_port=9474 if target is None else port)
+            admission = admit(self._config, host, "prometheus endpoint")
+            server = PrometheusServer(self.snapshot, admission, port, last_port=9474 if target is None else port)
+        except WebConfigError as error:
+            notice(f"prometheus endpoint: {error}; there is none until then")
+            return None
         except OSError as error:
             notice(f"prometheus endpoint: {error}; set RALPH_OTEL_EXPORT_TARGET=prometheus=HOST:PORT")
             return None
