@@ -242,6 +242,12 @@ class MetricsCollector(Operations):
         recorder = self._recorder
         return recorder.pipeline.prometheus_address if recorder is not None and recorder.pipeline is not None else None
 
+    @property
+    def prometheus_url(self) -> str | None:
+        """Where Prometheus can scrape the metrics; None while there is no endpoint."""
+        recorder = self._recorder
+        return recorder.pipeline.prometheus_url if recorder is not None and recorder.pipeline is not None else None
+
     def wait_ready(self, timeout: float = BARRIER_TIMEOUT) -> bool:
         """Wait until the exporters are set up: whether they are within `timeout` seconds."""
         self.start()

@@ -209,5 +209,5 @@ def _address(recorder: Recorder | None) -> str:
     """Where metrics can be scraped, once that is known."""
     if recorder is None or not recorder.wait_ready(1.5) or recorder.pipeline is None:
         return ""
-    address = recorder.pipeline.prometheus_address
-    return f", metrics at http://{address[0]}:{address[1]}/metrics" if address is not None else ""
+    url = recorder.pipeline.prometheus_url
+    return f", metrics at {url}" if url is not None else ""

@@ -144,6 +144,11 @@ class Pipeline:
         """Host and port of the Prometheus endpoint, if there is one."""
         return self._server.address if self._server is not None else None
 
+    @property
+    def prometheus_url(self) -> str | None:
+        """Where the metrics can be scraped, if they can."""
+        return self._server.url if self._server is not None else None
+
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def tick(self, metrics: LoopMetrics) -> None:
@@ -298,7 +303,9 @@ class Pipeline:
         try:
             sweep_targets(self._targets)
             labels = target_labels(self.resource.attributes)
-            write_target(self._targets, self._instance_id, server.address, labels, pushes=self._pushes_metrics())
+            write_target(
+                self._targets, self._instance_id, server.address, labels, self._pushes_metrics(), server.scheme
+            )
         except OSError as error:
             notice(
                 f"prometheus file_sd target in {self._targets}: {error.strerror or error}; scrape the endpoint by hand"

@@ -45,7 +45,7 @@ def test_an_address_that_others_reach_is_not_served_for_nothing(host: str, heard
     assert admit(MetricsConfig(), host, "prometheus endpoint").host == "127.0.0.1"
     assert heard == [
         f"ralph-otel: prometheus endpoint: others could reach '{host}' without TLS and a password or token; it listens "
-        "on 127.0.0.1 instead. Give RALPH_OTEL_WEB_CONFIG a file with them, or set RALPH_OTEL_WEB_INSECURE=true"
+        "on 127.0.0.1 instead. Give RALPH_OTEL_WEB_CONFIG a file with that, or set RALPH_OTEL_WEB_INSECURE=true"
     ]
 
 
@@ -151,8 +151,14 @@ def test_htpasswds_hashes_are_understood() -> None:
 
 
 def test_a_password_that_was_right_is_not_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    worked_out, check = [], bcrypt.checkpw
-    monkeypatch.setattr(bcrypt, "checkpw", lambda *given: (worked_out.append(given), check(*given))[1])
+    worked_out: list[bytes] = []
+    check = bcrypt.checkpw
+
+    def counted(password: bytes, hashed: bytes) -> bool:
+        worked_out.append(password)
+        return check(password, hashed)
+
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
     credentials = Credentials({"alice": HASHED})
     assert [credentials.admit(basic("alice", PASSWORD)) for _ in range(3)] == [True] * 3
     assert len(worked_out) == 1

@@ -15,6 +15,7 @@ from ralph_otel.serving.credentials import Credentials
 from ralph_otel.serving.webconfig import Tls, WebConfig, read_web_config
 
 LOOPBACK = "127.0.0.1"
+REMEDY = "Give RALPH_OTEL_WEB_CONFIG a file with that, or set RALPH_OTEL_WEB_INSECURE=true"
 _HOST = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_.-]+))(?::\d{1,5})?")
 """A Host header: a name or an address, and perhaps a port (RFC 9110, section 7.2)."""
 
@@ -104,17 +105,18 @@ def admit(config: MetricsConfig, host: str, what: str) -> Admission:
         WebConfigError: `web_config` cannot be used: then nothing is served rather than served to all.
     """
     web = read_web_config(config.web_config) if config.web_config is not None else WebConfig()
-    if not is_loopback(host) and not config.web_insecure and not (web.tls is not None and web.guarded):
-        lacks = (
-            "TLS" if web.guarded else "a password or token" if web.tls is not None else "TLS and a password or token"
-        )
-        notice(
-            f"{what}: others could reach {shown(host)} without {lacks}; it listens on {LOOPBACK} instead. "
-            "Give RALPH_OTEL_WEB_CONFIG a file with them, or set RALPH_OTEL_WEB_INSECURE=true"
-        )
+    if not config.web_insecure and (lacks := missing(web, host)):
+        notice(f"{what}: others could reach {shown(host)} without {lacks}; it listens on {LOOPBACK} instead. {REMEDY}")
         host = LOOPBACK
     names = {host.lower(), socket.gethostname().lower(), *(config.web_hosts or ())}
     return Admission(host, web.tls, web.credentials, frozenset(names))
+
+
+def missing(web: WebConfig, host: str) -> str:
+    """What a server lacks that is to listen on an address: `TLS and a password or token`; "" if nothing."""
+    if is_loopback(host):
+        return ""
+    return " and ".join((["TLS"] if web.tls is None else []) + ([] if web.guarded else ["a password or token"]))
 
 
 def is_loopback(host: str) -> bool:

@@ -29,6 +29,8 @@ from ralph_otel.serving.credentials import Credentials
 
 _BIGGEST = 1_000_000
 """Bytes that a file of this kind may have."""
+_PATH = 200
+"""Characters of a path that are shown."""
 _HASH = re.compile(r"\$2[abxy]\$(0[4-9]|1[0-5])\$[./A-Za-z0-9]{53}")
 """A bcrypt hash; one of a cost beyond 15 takes seconds for every guess."""
 _TOKEN = re.compile(rb"[!-~]{16,4096}")
@@ -94,7 +96,7 @@ def read_web_config(path: Path) -> WebConfig:
         return _Reader(path).read()
     except OSError as error:
         file = error.filename if isinstance(error.filename, str) else path
-        raise WebConfigError(f"{shown(str(file))}: {error.strerror or type(error).__name__}") from error
+        raise WebConfigError(f"{shown(str(file), _PATH)}: {error.strerror or type(error).__name__}") from error
 
 
 class _Reader:
@@ -110,7 +112,7 @@ class _Reader:
         return WebConfig(self._tls(said["tls_server_config"]) if said.get("tls_server_config") else None, credentials)
 
     def _wrong(self, text: str) -> WebConfigError:
-        return WebConfigError(f"{shown(str(self._path))}: {text}")
+        return WebConfigError(f"{shown(str(self._path), _PATH)}: {text}")
 
     def _load(self) -> Any:
         with self._path.open("rb") as file:

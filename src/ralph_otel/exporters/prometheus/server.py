@@ -51,7 +51,14 @@ class PrometheusServer:
         self._server: BoundedServer | None = listen(handler, admission or Admission(), ports, "ralph-otel-prometheus")
         self.address: tuple[str, int] = self._server.server_address[:2]  # type: ignore[assignment]  # (str, int, …)
         """Host and port it listens on; what they were, once it is closed."""
+        self.scheme = "http" if admission is None or admission.tls is None else "https"
         self._closing = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where the metrics are."""
+        host, port = self.address
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
     def close(self) -> None:
         """Stop listening and end all connections, within a second. Harmless when it is already closed."""
