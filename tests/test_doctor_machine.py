@@ -165,7 +165,7 @@ def test_an_address_that_is_not_this_machines_is_a_problem(monkeypatch: pytest.M
     monkeypatch.setenv("RALPH_OTEL_EXPORT_TARGET", "prometheus=192.0.2.1:9464")
     monkeypatch.setenv("RALPH_OTEL_WEB_INSECURE", "true")
     monkeypatch.setattr(endpoints, "_PATIENCE", 0.1)
-    assert only(endpoints.prometheus).level is Level.PROBLEM
+    assert found(endpoints.prometheus)[-1].level is Level.PROBLEM
 
 
 def test_without_a_target_the_first_free_port_is_named_and_those_that_are_taken(
@@ -176,7 +176,7 @@ def test_without_a_target_the_first_free_port_is_named_and_those_that_are_taken(
     assert only(endpoints.prometheus).text == f"port {first} on 127.0.0.1 is free for the next loop"
     monkeypatch.setattr(endpoints, "_PATIENCE", 0.1)
     with taken(first):
-        _, finding = found(endpoints.prometheus)
+        finding = only(endpoints.prometheus)
     assert finding.level is Level.PROBLEM
     assert f"are all taken: {first} (something that speaks no HTTP)" in finding.text
 
