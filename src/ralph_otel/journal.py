@@ -9,9 +9,11 @@ Standard library only, Python 3.9 and later.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -74,6 +76,44 @@ def encode(line: Line) -> bytes:
         return "".join(_ENCODE(_plain(line), 0)).encode("ascii")
 
 
+def open_own(path: Path, flags: int, strangers: bool = False) -> int:
+    """Open a file that is what it seems: no link, no pipe, no device, and nobody else's.
+
+    Ours is what belongs to us, or to whom the folder belongs: root may look after others' journals.
+
+    Args:
+        path: the file.
+        flags: as for `os.open`; it is made with 0600.
+        strangers: whether it may belong to anybody.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, or is not what it seems; `strerror` says what would do.
+    """
+    flags |= os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe is not waited for
+    try:
+        fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "a link is not followed; put the file itself there", str(path)) from error
+        raise
+    if problem := _problem_with(os.fstat(fd), path, strangers, bool(flags & os.O_APPEND)):
+        os.close(fd)
+        raise OSError(errno.EPERM, problem, str(path))
+    return fd
+
+
+def _problem_with(status: os.stat_result, path: Path, strangers: bool, writes: bool) -> str:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR, *((stat.S_IFCHR,) if writes else ())):  # a folder: to be read is enough
+        return "it is no file; move it away"
+    if strangers or not hasattr(os, "geteuid") or status.st_uid in (os.geteuid(), path.parent.stat().st_uid):
+        return ""
+    return f"it belongs to user {status.st_uid}, and is not trusted; copy it, or move it away"
+
+
 class Journal:
     """The writing end of one run's file.
 
@@ -94,8 +134,7 @@ class Journal:
         self._closed = False
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        return os.open(self.path, flags, 0o600)
+        return open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def append(self, line: Line) -> int:
         """Put one line at the end, with a single write, and return how many bytes that took; 0 if it failed.
@@ -187,10 +226,12 @@ class Follower:
     Args:
         path: the file.
         offset: where to begin, in bytes.
+        strangers: whether the file may belong to anybody.
     """
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, strangers: bool = False) -> None:
         self.path = path
+        self._strangers = strangers
         self.offset = offset
         """How far the file has been read, in bytes, the rest of an unfinished line included."""
         self.oversized = 0
@@ -210,7 +251,8 @@ class Follower:
         if self._fd < 0 and not self._open():
             self._at_end = True
             return []
-        data = os.read(self._fd, limit)
+        # A longer line is read in longer pieces, for each one copies what there is of it.
+        data = os.read(self._fd, max(limit, len(self._rest)))
         self._at_end = not data
         if not data:
             if self._replaced():
@@ -249,7 +291,7 @@ class Follower:
 
     def _open(self) -> bool:
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+            self._fd = open_own(self.path, os.O_RDONLY, self._strangers)
         except FileNotFoundError:
             return False
         status = os.fstat(self._fd)

@@ -49,7 +49,7 @@ class DiskFolder:
         path = self.path / name
         if name not in self._followers and not path.is_file():
             return []
-        follower = self._followers.setdefault(name, Follower(path))
+        follower = self._followers.setdefault(name, Follower(path, strangers=True))
         lines: list[bytes] = []
         try:
             while (more := follower.read()) or not follower.at_end:
