@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ralph_otel.escapes import all_spelled_out
 from ralph_otel.events import Line, problem_with
 from ralph_otel.notices import notice, shown
 
@@ -331,7 +332,7 @@ _DECODE = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 def decode(raw: bytes) -> Line:
-    """One line as an event's dict, checked.
+    """One line as an event's dict, checked; what a terminal would obey is spelled out in its texts.
 
     Raises:
         BadLine: it is not JSON, not an object, or a field is not what the protocol says.
@@ -339,8 +340,6 @@ def decode(raw: bytes) -> Line:
     try:
         text = raw.decode().strip()
         line, end = _DECODE(text)
-        if "\\ud" in text or "\\uD" in text:
-            line = _without_surrogates(line)
     except BadLine:
         raise
     except (ValueError, RecursionError) as error:
@@ -351,16 +350,7 @@ def decode(raw: bytes) -> Line:
         raise BadLine(f"a line must be an object, got {shown(line)}")
     if problem := problem_with(line):
         raise BadLine(problem)
+    if "\\" in text or "\x7f" in text or not text.isascii():  # else there is nothing that could be obeyed
+        line = all_spelled_out(line)
     checked: Line = line
     return checked
-
-
-def _without_surrogates(value: Any) -> Any:
-    """JSON can spell half a character, which no exporter could encode: such halves become U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    return value
