@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ralph_otel import probe
+from ralph_otel import probe, redaction
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, usable
 from ralph_otel.events import Event, Line
 from ralph_otel.journal import Journal, new_run_id, runs_folder, usable_run_id
@@ -58,6 +58,7 @@ class MetricsCollector(Operations):
         ends_with_process: bool = False,
     ) -> None:
         self.config = usable(config)
+        redaction.use(self.config.redact)
         self._host = host
         self._ends_with_process = ends_with_process
         self.instance_id = new_run_id()

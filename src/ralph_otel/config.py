@@ -34,6 +34,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "queue_size": settings.count,
     "trace_iterations": settings.most,
     "capture_logging": settings.flag,
+    "redact": settings.patterns,
     "web_config": settings.path,
     "web_insecure": settings.flag,
     "web_hosts": settings.hosts,
@@ -56,6 +57,7 @@ _DEFAULTS: dict[str, Any] = {
     "queue_size": 10_000,
     "trace_iterations": 500,
     "capture_logging": False,
+    "redact": None,
     "web_config": None,
     "web_insecure": False,
     "web_hosts": None,
@@ -84,6 +86,7 @@ class MetricsConfig:
             that each can be looked at; 0: never.
         capture_logging: whether what the process logs by Python's `logging` goes out as log records, too, in the span
             that is current. Its messages may hold anything: off unless asked for.
+        redact: regular expressions; what they match is in no name, label or message that is written.
         web_config: a file that says with which certificate the servers answer, and to whom; see `ralph_otel.serving`.
         web_insecure: whether the servers may be reached from other machines without TLS and a password or token.
         web_hosts: further names under which the servers may be asked for, besides this machine's own.
@@ -103,6 +106,7 @@ class MetricsConfig:
     queue_size: int
     trace_iterations: int
     capture_logging: bool
+    redact: tuple[str, ...] | None
     web_config: Path | None
     web_insecure: bool
     web_hosts: tuple[str, ...] | None
@@ -125,6 +129,7 @@ class MetricsConfig:
         queue_size: int | None = None,
         trace_iterations: int | None = None,
         capture_logging: bool | None = None,
+        redact: Sequence[str] | str | None = None,
         web_config: str | Path | None = None,
         web_insecure: bool | None = None,
         web_hosts: Sequence[str] | str | None = None,

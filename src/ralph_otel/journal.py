@@ -22,6 +22,7 @@ from typing import Any
 from ralph_otel.escapes import all_spelled_out
 from ralph_otel.events import Line, problem_with
 from ralph_otel.notices import notice, shown
+from ralph_otel.redaction import redacted
 
 MAX_LINE = 8 * 1024 * 1024
 """The longest line that is read, in bytes; a longer one is skipped and counted."""
@@ -71,6 +72,7 @@ def create_folder(folder: Path) -> None:
 
 def encode(line: Line) -> bytes:
     """A line as the journal holds it, without its end. What JSON does not know becomes a number, or null."""
+    line = redacted(line)
     try:
         return "".join(_ENCODE(line, 0)).encode("ascii")
     except (TypeError, ValueError, RecursionError):
@@ -352,5 +354,5 @@ def decode(raw: bytes) -> Line:
         raise BadLine(problem)
     if "\\" in text or "\x7f" in text or not text.isascii():  # else there is nothing that could be obeyed
         line = all_spelled_out(line)
-    checked: Line = line
+    checked: Line = redacted(line)  # it may be another program's, or older than what the user wants
     return checked

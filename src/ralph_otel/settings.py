@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ralph_otel.redaction import expressions
+
 
 class MetricsExportFormat(StrEnum):
     """Where metrics go."""
@@ -136,6 +138,17 @@ def path(value: Any) -> Path:
         return Path(text(value)).expanduser()
     except RuntimeError as error:
         raise ValueError("a folder; there is no user of that name") from error
+
+
+def patterns(value: Any) -> tuple[str, ...]:
+    """Regular expressions: a list, or a text with one a line."""
+    try:
+        found = expressions("\n".join(map(str, value)) if _is_list(value) else str(value))
+    except ValueError as error:
+        raise ValueError(f"regular expressions, one a line ({error})") from error
+    if not found:
+        raise ValueError("regular expressions, one a line, such as sk-[A-Za-z0-9]+")
+    return found
 
 
 def hosts(value: Any) -> tuple[str, ...]:
