@@ -9,8 +9,8 @@ from typing import Any
 
 from opentelemetry.util.re import parse_env_headers
 
-from ralph_otel.doctor.findings import Finding, Subject, ok, problem, public_url, warning
-from ralph_otel.notices import shown
+from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
+from ralph_otel.notices import public_url, shown
 
 _OURS = "RALPH_OTEL_"
 INTERNAL = ("RALPH_OTEL_LAUNCH", "RALPH_OTEL_RUN")
