@@ -11,7 +11,9 @@ import re
 from typing import Any
 
 logger = logging.getLogger("ralph_otel")
-_MOST = 200
+_MOST, _ALIKE = 200, 20
+"""Lines that are said in all, and of those that begin alike: a thousand bad names must not hide everything else."""
+_KIND = re.compile(r"[^:'\"/]*")
 _said: set[str] = set()
 _LONGEST = 20
 """Characters of a part of a path that are no key."""
@@ -24,9 +26,14 @@ _LONGEST_TEXT = 2000
 def notice(text: str) -> None:
     """Say one line, without what is secret in addresses, unless it or too much has been said already."""
     text = public(text)
-    if text not in _said and len(_said) < _MOST:
+    if text in _said or len(_said) >= _MOST:
+        return
+    kind = _KIND.match(text)[0]  # type: ignore[index]  # it matches nothing, too
+    alike = sum(said.startswith(kind) for said in _said)
+    if alike < _ALIKE:
         _said.add(text)
-        logger.warning("ralph-otel: %s", text)
+        last = "; further ones like this are not said" if alike == _ALIKE - 1 else ""
+        logger.warning("ralph-otel: %s%s", text, last)
 
 
 def shown(value: Any, limit: int = 60) -> str:
