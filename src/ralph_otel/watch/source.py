@@ -99,8 +99,8 @@ class Folder(Protocol):
     now: int
     """The time, in Unix nanoseconds, at which the format looks."""
 
-    def lines(self, name: str) -> list[bytes]:
-        """The whole lines that have come since the last call; [] where there is no such file."""
+    def lines(self, name: str) -> Iterable[bytes]:
+        """The whole lines that have come since the last call; none where there is no such file."""
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A JSON object that is rewritten as a whole, if it has changed since the last call; None if not, if there is
