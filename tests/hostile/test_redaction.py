@@ -121,6 +121,17 @@ def test_a_line_without_its_texts_is_a_line_still(line: Line) -> None:
         assert decode(written).get(name) == line.get(name)
 
 
+def test_doctor_does_not_show_the_expressions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(VARIABLE, f"{SECRET}\nb")
+    monkeypatch.setenv("RALPH_OTEL_EXPORT_FORMAT", "none")
+    assert call("doctor") == 0
+    printed = "".join(capsys.readouterr())
+    assert SECRET not in printed
+    assert "redact = 2 expressions, not shown" in printed
+
+
 def test_where_nothing_is_wanted_lines_are_not_touched() -> None:
     line = {"name": SECRET}
     assert redacted(line) is line
