@@ -36,7 +36,7 @@ test: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not integration and not e2e"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults"
 
 integration: $(READY)
 	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal --timeout 300
@@ -69,7 +69,7 @@ fleet: $(READY)
 
 # Without those that test what uses the standard library alone.
 oldest: $(OLDEST)/.ready
-	$(OLDEST)/bin/python -m pytest -m "not integration and not e2e" --ignore tests/agents --ignore tests/runners
+	$(OLDEST)/bin/python -m pytest -m "not integration and not e2e and not faults" --ignore tests/agents --ignore tests/runners
 
 # The environments are made anew when what they are made from changes.
 $(READY): pyproject.toml constraints.txt

@@ -44,6 +44,10 @@ def test_the_defaults_are_the_seeds(home: Path) -> None:
         "queue_size": 10_000,
         "trace_iterations": 500,
         "capture_logging": False,
+        "redact": None,
+        "web_config": None,
+        "web_insecure": False,
+        "web_hosts": None,
     }
     assert config.sources["prefix"] == "default"
     assert config.sources["home"] == "RALPH_OTEL_HOME"
@@ -71,6 +75,10 @@ GOOD: list[tuple[str, str, Any]] = [
     ("queue_size", "1", 1),
     ("trace_iterations", "0", 0),
     ("capture_logging", "true", True),
+    ("redact", "sk-[a-z]+|x", ("sk-[a-z]+|x",)),
+    ("web_config", "/etc/ralph/web.yml", Path("/etc/ralph/web.yml")),
+    ("web_insecure", "yes", True),
+    ("web_hosts", "Loops.example.com., build_7", ("loops.example.com", "build_7")),
 ]
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from ralph_otel import doctor
 from ralph_otel.doctor import CHECKS, Finding, Level, examine
-from ralph_otel.doctor.findings import Subject, ok, public
+from ralph_otel.doctor.findings import Subject, ok
+from ralph_otel.notices import public
 from support.ports import free_port, mute_server
 
 
@@ -120,6 +121,10 @@ def test_no_secret_is_shown() -> None:
         ("/home/me@work/x", "/home/me@work/x"),
         ("http://[::1", "(a URL that is none)"),
         ("nothing of the kind", "nothing of the kind"),
+        ("target 'http://me:secretsecret…", "target 'http://…"),
+        ("target 'http://me:1234567…", "target 'http://…"),
+        ("retries exceeded with url: /k3y?token=x (Caused by …)", "retries exceeded with url: … (Caused by …)"),
+        ("'http://h:4318'; mend it", "'http://h:4318'; mend it"),
     ],
 )
 def test_of_an_address_only_what_is_no_secret_is_public(text: str, shown: str) -> None:

@@ -145,7 +145,7 @@ def test_a_free_port_is_ok(port: int) -> None:
 
 
 def test_a_port_that_another_loop_has_is_a_warning(port: int) -> None:
-    server = PrometheusServer(lambda: None, "127.0.0.1", port, port)
+    server = PrometheusServer(lambda: None, port=port, last_port=port)
     try:
         finding = only(endpoints.prometheus)
     finally:
@@ -163,8 +163,9 @@ def test_a_port_that_somebody_else_has_is_a_problem(monkeypatch: pytest.MonkeyPa
 
 def test_an_address_that_is_not_this_machines_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RALPH_OTEL_EXPORT_TARGET", "prometheus=192.0.2.1:9464")
+    monkeypatch.setenv("RALPH_OTEL_WEB_INSECURE", "true")
     monkeypatch.setattr(endpoints, "_PATIENCE", 0.1)
-    assert only(endpoints.prometheus).level is Level.PROBLEM
+    assert found(endpoints.prometheus)[-1].level is Level.PROBLEM
 
 
 def test_without_a_target_the_first_free_port_is_named_and_those_that_are_taken(

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ralph_otel import journal
+from ralph_otel.escapes import all_spelled_out
 from ralph_otel.events import Event, Line
 from ralph_otel.journal import BadLine, Journal, decode, encode, has_end
 from support.strategies import json_values, some_event
@@ -94,7 +95,7 @@ def test_a_line_after_closing_opens_the_file_again(tmp_path: Path) -> None:
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("precious")
     (tmp_path / "r.jsonl").symlink_to(tmp_path / "target")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(OSError, match="a link is not followed"):
         Journal(tmp_path / "r.jsonl")
     assert (tmp_path / "target").read_text() == "precious"
 
@@ -181,7 +182,7 @@ def test_every_event_comes_back_as_it_went(event: Event) -> None:
     assert b"\n" not in raw
     assert raw.isascii()
     if "\\ud" not in raw.decode():
-        assert decode(raw) == sent
+        assert decode(raw) == all_spelled_out(sent)
     else:  # halves of characters become U+FFFD, whole ones stay
         assert json.loads(raw) == sent
         decode(raw)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ralph_otel.model import Rollup
-from ralph_otel.rollups import SLOTS, WINDOWS, Rollups
+from ralph_otel.rollups import KEPT, SLOTS, WINDOWS, Rollups
 from support.tape import T0, Tape, at
 
 START = T0 // 86_400_000_000_000 * 86_400_000_000_000
@@ -70,8 +70,28 @@ def test_slots_do_not_pile_up() -> None:
     rollups = Rollups()
     for minute in range(3000):
         rollups.iteration(moment(minute * 60), True, 1.0)
-    assert all(len(window._slots) <= SLOTS for window in rollups._windows.values())
+    assert all(len(window._slots) <= KEPT for window in rollups._windows.values())
     assert rollups.at(moment(3000 * 60))["24h"].iterations == pytest.approx(1440, abs=24)
+
+
+@given(st.lists(st.integers(0, 2**63 - 1), max_size=300))
+def test_slots_do_not_pile_up_whatever_the_times(times: list[int]) -> None:
+    rollups = Rollups()
+    for ts in times:
+        rollups.reboot(ts)
+    assert all(len(window._slots) <= KEPT for window in rollups._windows.values())
+    assert rollups.at(0)["all"].reboots == len(times)
+
+
+@pytest.mark.parametrize("far", [-(10**16), 3_600 * 10**9, 2**62])
+def test_a_single_event_from_far_away_displaces_no_others(far: int) -> None:
+    for when in range(0, 200, 7):
+        rollups = Rollups()
+        for second in range(200):
+            rollups.reboot(moment(second * 5))
+            if second == when:
+                rollups.reboot(moment(second * 5) + far)
+        assert rollups.at(moment(199 * 5))["5m"].reboots == SLOTS
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=200))

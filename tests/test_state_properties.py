@@ -80,10 +80,11 @@ def test_a_replay_gives_the_same_as_the_run_itself(lines: list[Line]) -> None:
 @given(lines_of_two_runs)
 def test_completed_lines_can_be_folded_again_with_the_same_result(lines: list[Line]) -> None:
     first, second = States(), States()
+    said = [line["ts"] for line in lines]
     for line in lines:
         first.apply(line)
-    for line in lines:
-        second.apply(line)
+    for line, ts in zip(lines, said, strict=True):
+        second.apply({**line, "ts": ts})  # what it says of the time itself is judged anew
     assert first.metrics() == second.metrics()
 
 

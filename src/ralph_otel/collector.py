@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ralph_otel import probe
+from ralph_otel import probe, redaction
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, usable
 from ralph_otel.events import Event, Line
 from ralph_otel.journal import Journal, new_run_id, runs_folder, usable_run_id
@@ -58,6 +58,7 @@ class MetricsCollector(Operations):
         ends_with_process: bool = False,
     ) -> None:
         self.config = usable(config)
+        redaction.use(self.config.redact)
         self._host = host
         self._ends_with_process = ends_with_process
         self.instance_id = new_run_id()
@@ -241,6 +242,12 @@ class MetricsCollector(Operations):
         """Host and port of the Prometheus endpoint; None while there is none."""
         recorder = self._recorder
         return recorder.pipeline.prometheus_address if recorder is not None and recorder.pipeline is not None else None
+
+    @property
+    def prometheus_url(self) -> str | None:
+        """Where Prometheus can scrape the metrics; None while there is no endpoint."""
+        recorder = self._recorder
+        return recorder.pipeline.prometheus_url if recorder is not None and recorder.pipeline is not None else None
 
     def wait_ready(self, timeout: float = BARRIER_TIMEOUT) -> bool:
         """Wait until the exporters are set up: whether they are within `timeout` seconds."""

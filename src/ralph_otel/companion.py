@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import psutil
 
-from ralph_otel import beside
+from ralph_otel import beside, redaction
 from ralph_otel.config import MetricsConfig
 from ralph_otel.runners.launched import Launch
 
@@ -37,6 +37,7 @@ def accompany(launch: Launch, pid: int, began: int, config: MetricsConfig) -> No
         began: when its first loop began, in Unix nanoseconds.
         config: what is exported where.
     """
+    redaction.use(config.redact)
     recorder = beside.start_recorder(config, launch, pid)
     progress = beside.watch_progress(launch.paths, pid, began, config.home)
     with contextlib.suppress(_Asked):

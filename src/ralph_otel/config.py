@@ -7,151 +7,37 @@ never stops a loop: one line names the field, the value and what would do, and t
 
 from __future__ import annotations
 
-import math
 import os
-import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ralph_otel import journal
+from ralph_otel import journal, settings
 from ralph_otel.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
 from ralph_otel.notices import notice, shown
-
-
-class MetricsExportFormat(StrEnum):
-    """Where metrics go."""
-
-    PROMETHEUS = "prometheus"
-    OTLP = "otlp"
-    CONSOLE = "console"
-    JSON = "json"
-    STATSD = "statsd"
-    NONE = "none"
-
-
-def seconds(value: Any) -> float:
-    """A duration as seconds: a number, or a text such as `10s`, `1m30s`, `500ms`, `1.5h`.
-
-    Raises:
-        ValueError: it is neither, or negative.
-    """
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            import durationpy
-
-            try:
-                value = durationpy.from_str(value.strip()).total_seconds()
-            except Exception as error:
-                raise ValueError("a duration such as 10s, 1m30s or 500ms") from error
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (0 <= value <= sys.float_info.max):
-        raise ValueError("a duration such as 10s, 1m30s or 500ms")
-    return float(value)
-
-
-def _interval(value: Any) -> float:
-    interval = seconds(value)
-    if not 0.05 <= interval <= 1_000_000:
-        raise ValueError("a duration from 50ms to 1000000s, such as 10s")
-    return interval
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in ("true", "1", "yes", "on"):
-        return True
-    if word in ("false", "0", "no", "off"):
-        return False
-    raise ValueError("true or false")
-
-
-def _prefix(value: Any) -> str:
-    text = str(value)
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.]{0,63}", text) is None:
-        raise ValueError("a letter followed by letters, digits, '_' or '.', such as ralph_loop")
-    return text
-
-
-def _buckets(value: Any) -> tuple[float, ...]:
-    try:
-        bounds = tuple(float(item) for item in (value.split(",") if isinstance(value, str) else value))
-    except (TypeError, ValueError, OverflowError):
-        bounds = ()
-    if not bounds or len(bounds) > 200 or not all(map(math.isfinite, bounds)) or sorted(set(bounds)) != list(bounds):
-        raise ValueError("growing upper bounds in seconds, such as 0.1,1,10,60")
-    return bounds
-
-
-def _formats(value: Any) -> tuple[MetricsExportFormat, ...]:
-    items: Sequence[Any] = value.split(",") if isinstance(value, str) else value if _is_list(value) else [value]
-    known = ", ".join(MetricsExportFormat)
-    try:
-        formats = tuple(dict.fromkeys(MetricsExportFormat(str(item).strip().lower()) for item in items))
-    except ValueError as error:
-        raise ValueError(f"one or several of {known}") from error
-    if not formats:
-        raise ValueError(f"one or several of {known}")
-    return tuple(f for f in formats if f is not MetricsExportFormat.NONE) if len(formats) > 1 else formats
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _whole(value: Any, least: int) -> int:
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
-    if not least <= number <= 10_000_000:
-        raise ValueError(f"a whole number from {least} to 10000000")
-    return number
-
-
-def _count(value: Any) -> int:
-    return _whole(value, 1)
-
-
-def _most(value: Any) -> int:
-    return _whole(value, 0)
-
-
-def _text(value: Any) -> str:
-    text = str(value).strip()
-    if not text or len(text) > 1024 or not text.isprintable():
-        raise ValueError("a text of 1 to 1024 printable characters")
-    return text
-
-
-def _path(value: Any) -> Path:
-    try:
-        return Path(_text(value)).expanduser()
-    except RuntimeError as error:
-        raise ValueError("a folder; there is no user of that name") from error
-
+from ralph_otel.settings import MetricsExportFormat as MetricsExportFormat
+from ralph_otel.settings import seconds as seconds
 
 _READ: dict[str, Callable[[Any], Any]] = {
-    "enabled": _flag,
-    "prefix": _prefix,
-    "collection_interval": _interval,
-    "enable_histograms": _flag,
-    "duration_buckets": _buckets,
-    "export_format": _formats,
-    "export_target": _text,
-    "journal": _flag,
-    "home": _path,
-    "service_name": _text,
-    "resources": _flag,
-    "queue_size": _count,
-    "trace_iterations": _most,
-    "capture_logging": _flag,
+    "enabled": settings.flag,
+    "prefix": settings.prefix,
+    "collection_interval": settings.interval,
+    "enable_histograms": settings.flag,
+    "duration_buckets": settings.buckets,
+    "export_format": settings.formats,
+    "export_target": settings.text,
+    "journal": settings.flag,
+    "home": settings.path,
+    "service_name": settings.text,
+    "resources": settings.flag,
+    "queue_size": settings.count,
+    "trace_iterations": settings.most,
+    "capture_logging": settings.flag,
+    "redact": settings.patterns,
+    "web_config": settings.path,
+    "web_insecure": settings.flag,
+    "web_hosts": settings.hosts,
 }
 """How each field's value is read and checked; what it raises says what would do."""
 
@@ -171,6 +57,10 @@ _DEFAULTS: dict[str, Any] = {
     "queue_size": 10_000,
     "trace_iterations": 500,
     "capture_logging": False,
+    "redact": None,
+    "web_config": None,
+    "web_insecure": False,
+    "web_hosts": None,
 }
 
 
@@ -196,6 +86,10 @@ class MetricsConfig:
             that each can be looked at; 0: never.
         capture_logging: whether what the process logs by Python's `logging` goes out as log records, too, in the span
             that is current. Its messages may hold anything: off unless asked for.
+        redact: regular expressions; what they match is in no name, label or message that is written.
+        web_config: a file that says with which certificate the servers answer, and to whom; see `ralph_otel.serving`.
+        web_insecure: whether the servers may be reached from other machines without TLS and a password or token.
+        web_hosts: further names under which the servers may be asked for, besides this machine's own.
     """
 
     enabled: bool
@@ -212,6 +106,10 @@ class MetricsConfig:
     queue_size: int
     trace_iterations: int
     capture_logging: bool
+    redact: tuple[str, ...] | None
+    web_config: Path | None
+    web_insecure: bool
+    web_hosts: tuple[str, ...] | None
     sources: Mapping[str, str]
     """Field to where its value came from: `argument`, a variable's name, a file's name, or `default`."""
 
@@ -231,6 +129,10 @@ class MetricsConfig:
         queue_size: int | None = None,
         trace_iterations: int | None = None,
         capture_logging: bool | None = None,
+        redact: Sequence[str] | str | None = None,
+        web_config: str | Path | None = None,
+        web_insecure: bool | None = None,
+        web_hosts: Sequence[str] | str | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in _READ and value is not None}
         values, sources = dict(_DEFAULTS), dict.fromkeys(_DEFAULTS, "default")
@@ -267,7 +169,8 @@ class MetricsConfig:
         """The fields as plain values."""
         plain = asdict(self)
         del plain["sources"]
-        return {**plain, "home": str(self.home), "export_format": [f.value for f in self.export_format]}
+        plain |= {name: str(value) for name, value in plain.items() if isinstance(value, Path)}
+        return {**plain, "export_format": [f.value for f in self.export_format]}
 
 
 def usable(config: Any) -> MetricsConfig:

@@ -9,16 +9,20 @@ Standard library only, Python 3.9 and later.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ralph_otel.escapes import all_spelled_out
 from ralph_otel.events import Line, problem_with
 from ralph_otel.notices import notice, shown
+from ralph_otel.redaction import redacted
 
 MAX_LINE = 8 * 1024 * 1024
 """The longest line that is read, in bytes; a longer one is skipped and counted."""
@@ -70,10 +74,49 @@ def create_folder(folder: Path) -> None:
 
 def encode(line: Line) -> bytes:
     """A line as the journal holds it, without its end. What JSON does not know becomes a number, or null."""
+    line = redacted(line)
     try:
         return "".join(_ENCODE(line, 0)).encode("ascii")
     except (TypeError, ValueError, RecursionError):
         return "".join(_ENCODE(_plain(line), 0)).encode("ascii")
+
+
+def open_own(path: Path, flags: int, strangers: bool = False) -> int:
+    """Open a file that is what it seems: no link, no pipe, no device, and nobody else's.
+
+    Ours is what belongs to us, or to whom the folder belongs: root may look after others' journals.
+
+    Args:
+        path: the file.
+        flags: as for `os.open`; it is made with 0600.
+        strangers: whether it may belong to anybody.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: it cannot be opened, or is not what it seems; `strerror` says what would do.
+    """
+    flags |= os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe is not waited for
+    try:
+        fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "a link is not followed; put the file itself there", str(path)) from error
+        raise
+    if problem := _problem_with(os.fstat(fd), path, strangers, bool(flags & os.O_APPEND)):
+        os.close(fd)
+        raise OSError(errno.EPERM, problem, str(path))
+    return fd
+
+
+def _problem_with(status: os.stat_result, path: Path, strangers: bool, writes: bool) -> str:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR, *((stat.S_IFCHR,) if writes else ())):  # a folder: to be read is enough
+        return "it is no file; move it away"
+    if strangers or not hasattr(os, "geteuid") or status.st_uid in (os.geteuid(), path.parent.stat().st_uid):
+        return ""
+    return f"it belongs to user {status.st_uid}, and is not trusted; copy it, or move it away"
 
 
 class Journal:
@@ -96,8 +139,7 @@ class Journal:
         self._closed = False
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        return os.open(self.path, flags, 0o600)
+        return open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
 
     def append(self, line: Line) -> int:
         """Put one line at the end, with a single write, and return how many bytes that took; 0 if it failed.
@@ -189,10 +231,12 @@ class Follower:
     Args:
         path: the file.
         offset: where to begin, in bytes.
+        strangers: whether the file may belong to anybody.
     """
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, strangers: bool = False) -> None:
         self.path = path
+        self._strangers = strangers
         self.offset = offset
         """How far the file has been read, in bytes, the rest of an unfinished line included."""
         self.oversized = 0
@@ -212,7 +256,8 @@ class Follower:
         if self._fd < 0 and not self._open():
             self._at_end = True
             return []
-        data = os.read(self._fd, limit)
+        # A longer line is read in longer pieces, for each one copies what there is of it.
+        data = os.read(self._fd, max(limit, len(self._rest)))
         self._at_end = not data
         if not data:
             if self._replaced():
@@ -251,7 +296,7 @@ class Follower:
 
     def _open(self) -> bool:
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+            self._fd = open_own(self.path, os.O_RDONLY, self._strangers)
         except FileNotFoundError:
             return False
         status = os.fstat(self._fd)
@@ -291,7 +336,7 @@ _DECODE = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 def decode(raw: bytes) -> Line:
-    """One line as an event's dict, checked.
+    """One line as an event's dict, checked; what a terminal would obey is spelled out in its texts.
 
     Raises:
         BadLine: it is not JSON, not an object, or a field is not what the protocol says.
@@ -299,8 +344,6 @@ def decode(raw: bytes) -> Line:
     try:
         text = raw.decode().strip()
         line, end = _DECODE(text)
-        if "\\u" in text and ("\\ud" in text or "\\uD" in text):
-            line = _without_surrogates(line)
     except BadLine:
         raise
     except (ValueError, RecursionError) as error:
@@ -311,19 +354,10 @@ def decode(raw: bytes) -> Line:
         raise BadLine(f"a line must be an object, got {shown(line)}")
     if problem := problem_with(line):
         raise BadLine(problem)
-    checked: Line = line
+    if "\\" in text or "\x7f" in text or not text.isascii():  # else there is nothing that could be obeyed
+        line = all_spelled_out(line)
+    checked: Line = redacted(line)  # it may be another program's, or older than what the user wants
     return checked
-
-
-def _without_surrogates(value: Any) -> Any:
-    """JSON can spell half a character, which no exporter could encode: such halves become U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    return value
 
 
 def has_end(path: Path) -> bool:

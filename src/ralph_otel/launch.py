@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ralph_otel import beside, runners
+from ralph_otel import beside, redaction, runners
 from ralph_otel.beside import say
 from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
@@ -82,7 +82,8 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         if folder is None:
             supervisor.start(command, environment)
             return supervisor.wait()
-        launch = Launch(new_run_id(), folder, config.trace_iterations)
+        redaction.use(config.redact)
+        launch = Launch(new_run_id(), folder, config.trace_iterations, config.redact or ())
         environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
@@ -209,5 +210,5 @@ def _address(recorder: Recorder | None) -> str:
     """Where metrics can be scraped, once that is known."""
     if recorder is None or not recorder.wait_ready(1.5) or recorder.pipeline is None:
         return ""
-    address = recorder.pipeline.prometheus_address
-    return f", metrics at http://{address[0]}:{address[1]}/metrics" if address is not None else ""
+    url = recorder.pipeline.prometheus_url
+    return f", metrics at {url}" if url is not None else ""

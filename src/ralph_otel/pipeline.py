@@ -144,6 +144,11 @@ class Pipeline:
         """Host and port of the Prometheus endpoint, if there is one."""
         return self._server.address if self._server is not None else None
 
+    @property
+    def prometheus_url(self) -> str | None:
+        """Where the metrics can be scraped, if they can."""
+        return self._server.url if self._server is not None else None
+
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def tick(self, metrics: LoopMetrics) -> None:
@@ -275,6 +280,7 @@ class Pipeline:
 
     def _serve(self) -> PrometheusServer | None:
         from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, target_labels, write_target
+        from ralph_otel.serving import WebConfigError, admit
 
         target = self._config.target(Format.PROMETHEUS)
         address = ("127.0.0.1", 9464) if target is None else address_of(target)
@@ -286,14 +292,20 @@ class Pipeline:
             return None
         try:
             host, port = address
-            server = PrometheusServer(self.snapshot, host, port, last_port=9474 if target is None else port)
+            admission = admit(self._config, host, "prometheus endpoint")
+            server = PrometheusServer(self.snapshot, admission, port, last_port=9474 if target is None else port)
+        except WebConfigError as error:
+            notice(f"prometheus endpoint: {error}; there is none until then")
+            return None
         except OSError as error:
             notice(f"prometheus endpoint: {error}; set RALPH_OTEL_EXPORT_TARGET=prometheus=HOST:PORT")
             return None
         try:
             sweep_targets(self._targets)
             labels = target_labels(self.resource.attributes)
-            write_target(self._targets, self._instance_id, server.address, labels, pushes=self._pushes_metrics())
+            write_target(
+                self._targets, self._instance_id, server.address, labels, self._pushes_metrics(), server.scheme
+            )
         except OSError as error:
             notice(
                 f"prometheus file_sd target in {self._targets}: {error.strerror or error}; scrape the endpoint by hand"

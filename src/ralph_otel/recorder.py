@@ -218,6 +218,7 @@ class Recorder:
             "events": self.events,
             "dropped_events": self.dropped_events,
             "bad_lines": self.bad_lines,
+            "doubted_times": self.states.doubted_times,
             "journal_errors": self.journal_errors,
             "refused_series": self._pipeline.refused if self._pipeline is not None else 0,
         }

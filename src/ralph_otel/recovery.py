@@ -44,7 +44,7 @@ def recover(home: Path, record: Record | None = None) -> list[str]:
             if _may_be_dead(path) and end(path, record):
                 found.append(path.stem)
         except (OSError, ValueError) as error:
-            notice(f"cannot look at {path}: {error}")
+            notice(f"cannot look at {path}: {getattr(error, 'strerror', None) or error}")
     return found
 
 

@@ -14,6 +14,8 @@ WINDOWS: dict[str, int] = {"5m": 300, "1h": 3_600, "24h": 86_400}
 """The windows' names and lengths in seconds; `all` comes on top."""
 SLOTS = 60
 """Slots a window is cut into: its length is right to one part in this many."""
+KEPT = SLOTS + 8
+"""Slots that are kept of a window, those of times outside it included."""
 QUANTILES = (0.5, 0.9, 0.99)
 _ACCURACY = 0.01
 _LEAST, _MOST = 1e-6, 1e8  # seconds; what bounds a sketch's size
@@ -49,47 +51,52 @@ class Slot:
 
 
 class Window:
-    """The slots of the last `length` seconds."""
+    """The slots of the last `length` seconds, and of some times besides.
 
-    __slots__ = ("_newest", "_slots", "_width")
+    A line's time may be wrong. Which slots are old is judged by the middle one of the last three lines' times, so that
+    a single line from far away displaces no others.
+    """
+
+    __slots__ = ("_recent", "_slots", "_width")
 
     def __init__(self, length: int) -> None:
         self._width = length * 1_000_000_000 // SLOTS
         self._slots: dict[int, Slot] = {}
-        self._newest = 0
+        self._recent = (0, 0, 0)
 
-    def at(self, ts: int) -> Slot | None:
-        """The slot of a time in Unix nanoseconds; None if it is older than the window."""
-        index = ts // self._width
+    def at(self, ts: int) -> Slot:
+        """The slot of a time in Unix nanoseconds."""
+        return self._slot(ts // self._width)
+
+    def _slot(self, index: int) -> Slot:
+        self._recent = (index, *self._recent[:2])
         slot = self._slots.get(index)
         if slot is None:
-            if index <= self._newest - SLOTS:
-                return None
             slot = self._slots[index] = Slot()
-            if index > self._newest:
-                self._newest = index
+            if len(self._slots) > KEPT:
                 self._forget()
         return slot
 
     def _forget(self) -> None:
-        oldest = self._newest - SLOTS
-        for index in [index for index in self._slots if index <= oldest]:
+        middle = sorted(self._recent)[1]
+        for index in [index for index in self._slots if index <= middle - SLOTS]:
             del self._slots[index]
+        while len(self._slots) > KEPT:
+            del self._slots[max(self._slots, key=lambda index: abs(index - middle))]
 
     def total(self, now: int) -> Slot:
         """Everything in the window that ends now (Unix nanoseconds)."""
-        oldest = now // self._width - SLOTS
+        newest = now // self._width
         total = Slot()
         for index, slot in self._slots.items():
-            if index > oldest:
+            if newest - SLOTS < index <= newest:
                 total.absorb(slot)
         return total
 
     def absorb(self, other: Window) -> None:
         """Add another loop's window of the same length."""
-        for index, theirs in other._slots.items():
-            if mine := self.at(index * self._width):
-                mine.absorb(theirs)
+        for index, theirs in sorted(other._slots.items()):
+            self._slot(index).absorb(theirs)
 
 
 class Rollups:
@@ -102,9 +109,7 @@ class Rollups:
         self._all = Slot()
 
     def _slots(self, ts: int) -> list[Slot]:
-        slots = [slot for window in self._windows.values() if (slot := window.at(ts)) is not None]
-        slots.append(self._all)
-        return slots
+        return [*(window.at(ts) for window in self._windows.values()), self._all]
 
     def iteration(self, ts: int, success: bool, duration: float) -> None:
         """An iteration finished then: whether it succeeded, and its seconds."""

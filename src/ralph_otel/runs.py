@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ralph_otel.events import Line
-from ralph_otel.journal import BadLine, Follower, decode, runs_folder
+from ralph_otel.journal import BadLine, Follower, decode, open_own, runs_folder
+from ralph_otel.notices import notice
 from ralph_otel.state import RunState
 from ralph_otel.states import States
 
@@ -57,7 +58,7 @@ def find(run: str, home: Path) -> Path:
     if run == LATEST:
         if not known:
             raise RunError(f"no run in {runs_folder(home)}; RALPH_OTEL_HOME says where else to look")
-        return known[-1]
+        return _newest(known)
     found = matching(run, known)
     if len(found) == 1:
         return found[0]
@@ -65,6 +66,18 @@ def find(run: str, home: Path) -> Path:
         several = ", ".join(path.stem for path in found[:5]) + (" …" if len(found) > 5 else "")
         raise RunError(f"{run!r} may be any of {len(found)} runs ({several}); type more of the id")
     raise RunError(f"no run {run!r} in {runs_folder(home)}; `ralph-otel runs` lists the runs there are")
+
+
+def _newest(known: Sequence[Path]) -> Path:
+    """The last of the journals that can be read; of none, the last one: who reads it will say why not."""
+    for path in reversed(known):
+        try:
+            os.close(open_own(path, os.O_RDONLY))
+        except OSError as error:
+            notice(f"cannot read {path}: {error.strerror}")
+        else:
+            return path
+    return known[-1]
 
 
 def matching(part: str, known: Sequence[Path]) -> list[Path]:

@@ -7,13 +7,11 @@ its messages quote what was configured: headers, say, which hold tokens.
 from __future__ import annotations
 
 import logging
-import re
 
-from ralph_otel.notices import notice, shown
+from ralph_otel.notices import notice, public, shown
 
 _OUTSPOKEN = ("opentelemetry.exporter.", "opentelemetry.sdk.")
 """Loggers whose messages may be told; of others only the text is, without the values in it."""
-_CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
 class _SdkTroubles(logging.Handler):
@@ -29,7 +27,7 @@ class _SdkTroubles(logging.Handler):
         self._said.add(record.name)
         text = record.getMessage() if record.name.startswith(_OUTSPOKEN) else str(record.msg)
         name = record.name.rpartition(".")[2].lstrip("_") or record.name
-        notice(f"{name}: {shown(_CREDENTIALS.sub('//…@', text), 200)}")
+        notice(f"{name}: {shown(public(text), 200)}")
 
 
 def tame_sdk_logging() -> None:

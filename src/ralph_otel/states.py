@@ -52,6 +52,11 @@ class States:
                 total.execution_ns += round((state.execution_time(now) - state.execution_time()) * 1e9)
         return total.metrics(now)
 
+    @property
+    def doubted_times(self) -> int:
+        """Lines whose times were not believed."""
+        return sum(state.doubted_times for state in (self._past, *list(self.by_run.values())))
+
     def reset(self) -> None:
         """Count from nothing, and remember only which runs there are, which go on, and what is open in them."""
         self.by_run = {run_id: state.fresh() for run_id, state in self.by_run.items()}

@@ -36,7 +36,7 @@ def test_a_run_is_completed_by_its_beginning_or_its_end(command: str) -> None:
     assert completed(command, "2026110") == [
         ("20261103T000000Z-cccccc", ""),
         ("20261102T000000Z-bbbbbb", "b"),
-        ("20261101T000000Z-aaaaaa", "a[31m"),
+        ("20261101T000000Z-aaaaaa", "a\\x1b[31m"),
     ]
     assert completed(command, "bbb") == [("bbbbbb", "b")]
     assert completed(command, "la") == [("latest", None)]

@@ -15,7 +15,8 @@ import pytest
 from metering import Pipeline, hear_notices
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from ralph_otel.exporters.prometheus import EndpointError, PrometheusServer, server
+from ralph_otel.exporters.prometheus import EndpointError, PrometheusServer
+from ralph_otel.serving import Admission, bounded
 
 GAUGE = b"# HELP g G.\n# TYPE g gauge\ng 1.0\n"
 
@@ -152,12 +153,12 @@ def test_without_a_free_port_the_error_names_those_tried() -> None:
 )
 def test_an_address_that_cannot_be_had_is_a_clear_error(host: str, port: int) -> None:
     with pytest.raises(EndpointError, match=f"cannot listen on {host}, port {port}: .+"):
-        PrometheusServer(gauge().reader.read, host=host, port=port, last_port=port)
+        PrometheusServer(gauge().reader.read, Admission(host), port=port, last_port=port)
 
 
 @pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
 def test_it_can_listen_on_ipv6() -> None:
-    with closing(PrometheusServer(gauge().reader.read, host="::1", port=0)) as endpoint:
+    with closing(PrometheusServer(gauge().reader.read, Admission("::1"), port=0)) as endpoint:
         assert endpoint.address[0] == "::1"
         assert get(endpoint)[2] == GAUGE
 
@@ -217,7 +218,7 @@ def test_an_answer_under_way_is_finished_when_the_server_closes(running: Prometh
 
 
 def test_a_silent_client_is_hung_up_on(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(server._Handler, "timeout", 0.1)
+    monkeypatch.setattr(bounded, "_ASKING", 0.1)
     with closing(PrometheusServer(gauge().reader.read, port=0)) as endpoint:
         with closing(socket.create_connection(endpoint.address, timeout=10)) as client:
             assert client.recv(1) == b""

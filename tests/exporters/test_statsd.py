@@ -88,7 +88,7 @@ def test_an_exponential_histogram_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 def test_nothing_in_a_label_can_end_the_tag_or_the_line() -> None:
     pipeline = Pipeline()
     pipeline.meter.create_counter("a-b/c").add(1, {"k:1": "x|y,z#w@v\nq:0|c", "empty": "", "long": "ä" * 300})
-    assert lines(pipeline.read()) == [f"a_b_c:1|c|#k_1:x_y_z_w_v_q_0_c,long:{'ä' * 200}"]
+    assert lines(pipeline.read()) == [f"a_b_c:1|c|#k_1:x_y_z_w_v\\nq_0_c,long:{'ä' * 200}"]
 
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=30)

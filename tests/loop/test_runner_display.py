@@ -18,7 +18,7 @@ from scripted_loops import CLI, Workshop, claude_says
 from ralph_otel.events import TestsFinished
 from ralph_otel.loop.agent_process import AgentReport
 from ralph_otel.loop.conditions import IterationReport
-from ralph_otel.loop.display import Display, duration, url
+from ralph_otel.loop.display import Display, duration
 from ralph_otel.loop.result import LoopResult
 from ralph_otel.loop.worktree import Changes
 
@@ -105,7 +105,7 @@ def test_an_iterations_line(report: IterationReport, line: str) -> None:
 def test_the_summary_says_where_to_find_the_journal_and_the_metrics() -> None:
     file = StringIO()
     result = LoopResult("user_signal", "r", 1, {"cancelled": 1}, 61.0, 2, 1, 3, 5, None, None, 2, None)
-    Display(console=Console(file=file)).finished(result, Path("/runs/r.jsonl"), ("::1", 9464))
+    Display(console=Console(file=file)).finished(result, Path("/runs/r.jsonl"), "http://[::1]:9464/metrics")
     assert [line.split(maxsplit=1) for line in file.getvalue().splitlines()[1:]] == [
         ["outcomes", "1 cancelled"],
         ["sessions", "2"],
@@ -117,7 +117,7 @@ def test_the_summary_says_where_to_find_the_journal_and_the_metrics() -> None:
     ]
 
 
-def test_durations_and_addresses() -> None:
+def test_durations() -> None:
     assert [duration(seconds) for seconds in (0, 9.94, 9.96, 59.4, 59.6, 3599, 3601)] == [
         "0.0s",
         "9.9s",
@@ -127,7 +127,6 @@ def test_durations_and_addresses() -> None:
         "59m59s",
         "1h00m",
     ]
-    assert url(("127.0.0.1", 80)) == "http://127.0.0.1:80/metrics"
 
 
 def test_control_characters_do_not_reach_the_terminal(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

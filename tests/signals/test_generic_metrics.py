@@ -102,7 +102,7 @@ def test_there_are_so_many_names_and_no_more(heard: list[str]) -> None:
     assert figures.signals.refused == 10
     assert sum(name.startswith("ralph_loop.n") for name in figures.metrics()) == MAX_GENERIC
     assert figures.series("ralph_loop.n7") == unknown(2)
-    assert f"there are {MAX_GENERIC} names already; put what varies into labels" in heard[0]
+    assert f"have {MAX_GENERIC} names; put what varies into labels" in heard[0]
 
 
 def test_labels_are_limited_in_number_and_length() -> None:

@@ -251,6 +251,7 @@ def test_the_age_of_the_running_iteration_is_that_of_the_oldest_of_each_loop() -
 
     def running(run: str, name: str, *ages: float, stopped: bool = False) -> list[Line]:
         tape = Tape(name, run=run, runner="r")
+        tape.lines[0]["ts"] = now - 1000 * 10**9
         for number, age in enumerate(ages):
             tape.add(0, "iteration.started", iteration=number)
             tape.lines[-1]["ts"] = now - round(age * 1e9)

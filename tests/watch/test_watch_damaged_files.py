@@ -191,6 +191,7 @@ def test_times_raise_nothing(text: str) -> None:
         ("2023-02-30T00:00:00Z", None),
         ("0001-01-01T00:00:00Z", None),
         ("9999-12-31T23:59:59Z", None),
+        ("2199-01-01T00:00:00Z", None),
         ("tomorrow", None),
         (None, None),
         (17, None),

@@ -311,6 +311,10 @@ HEALTH: tuple[Metric, ...] = (
         absolute=True,
     ),
     Metric(
+        "ralph_otel.doubted_times", Kind.OBSERVABLE_COUNTER, "{line}",
+        "Journal lines with a time so far from all others that it was not believed.", absolute=True,
+    ),
+    Metric(
         "ralph_otel.journal_errors", Kind.OBSERVABLE_COUNTER, "{error}",
         "Events that could not be written to the journal.", absolute=True,
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from ralph_otel import redaction
 from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import BadLine, decode
 from ralph_otel.runs import LATEST, RunError, find, journals, short_ids
@@ -17,7 +18,14 @@ _OFFERED = 50
 
 def home() -> Path:
     """The folder of the journals, as configured."""
-    return MetricsConfig().home
+    return configured().home
+
+
+def configured() -> MetricsConfig:
+    """The configuration. What it wants in no signal is in none of this command from now on."""
+    config = MetricsConfig()
+    redaction.use(config.redact)
+    return config
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ralph_otel.cli._options import journal_of, run_argument
+from ralph_otel.cli._options import configured, journal_of, run_argument
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.files import write_atomically
 from ralph_otel.runs import Folded, fold
@@ -26,7 +26,7 @@ def command(run: str, format_: str | None, output: str | None) -> None:
 
     Example: ralph-otel export latest --format json
     """
-    config = MetricsConfig()
+    config = configured()
     chosen = MetricsExportFormat(format_ or _configured(config))
     path = journal_of(run)
     folded, text = _figures(path, config, chosen)

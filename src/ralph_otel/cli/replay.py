@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ralph_otel.cli._options import complete_run, journal_of
-from ralph_otel.config import MetricsConfig
+from ralph_otel.cli._options import complete_run, configured, journal_of
 
 
 @click.command()
@@ -25,7 +24,7 @@ def command(run: str, endpoint: str, again: bool, timeout: float) -> int:
     from ralph_otel.replay import replay
 
     path = journal_of(run)
-    sent = replay(path, endpoint, MetricsConfig(), timeout, again)
+    sent = replay(path, endpoint, configured(), timeout, again)
     for problem in sent.problems:
         click.echo(f"ralph-otel: {path.stem}: {problem}", err=True)
     if sent.skipped:

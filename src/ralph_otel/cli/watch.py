@@ -12,6 +12,7 @@ from types import FrameType
 
 import click
 
+from ralph_otel.cli._options import configured
 from ralph_otel.config import MetricsConfig
 
 
@@ -37,7 +38,7 @@ def command(paths: tuple[str, ...], once: bool, new: bool, from_start: bool, pol
     """
     from ralph_otel.watch.targets import CannotWatch
 
-    config = MetricsConfig()
+    config = configured()
     if once and "-" in paths:
         raise click.UsageError("--once does not go with -: a pipe is read to its end in any case")
     if new and from_start:

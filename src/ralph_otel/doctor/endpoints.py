@@ -13,6 +13,8 @@ from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.exporters.statsd import parse_target
 from ralph_otel.notices import shown
+from ralph_otel.serving import WebConfig, WebConfigError, read_web_config
+from ralph_otel.serving.admission import LOOPBACK, REMEDY, missing
 
 _PORTS = range(9464, 9475)
 """The ports that are tried where none is configured."""
@@ -29,9 +31,24 @@ def prometheus(subject: Subject) -> Iterator[Finding]:
     if target is None:
         yield from _any_port("127.0.0.1")
     elif (address := address_of(target)) is not None:
-        yield from _port(*address)
+        yield from _given(subject.config, *address)
     elif not is_textfile(target):
         yield problem(f"the target {shown(target)} is neither an address nor a file", "write HOST:PORT, or FILE.prom")
+
+
+def _given(config: MetricsConfig, host: str, port: int) -> Iterator[Finding]:
+    try:
+        web = read_web_config(config.web_config) if config.web_config is not None else WebConfig()
+    except WebConfigError as error:
+        yield problem(f"no endpoint: {error}", "mend it, or set RALPH_OTEL_WEB_CONFIG to another file, or to nothing")
+        return
+    lacks = missing(web, host)
+    if lacks and config.web_insecure:
+        yield warning(f"others reach {shown(host)} without {lacks}: web_insecure is true", REMEDY.partition(", or")[0])
+    elif lacks:
+        yield problem(f"others could reach {shown(host)} without {lacks}; it will listen on {LOOPBACK} instead", REMEDY)
+        host = LOOPBACK
+    yield from _port(host, port)
 
 
 def _wanted(config: MetricsConfig, format_: MetricsExportFormat) -> bool:

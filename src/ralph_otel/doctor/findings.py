@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from ralph_otel.config import MetricsConfig
+from ralph_otel.notices import public
 from ralph_otel.wording import printable
 
 
@@ -71,25 +70,3 @@ def warning(text: str, remedy: str) -> Finding:
 def problem(text: str, remedy: str) -> Finding:
     """Something does not work."""
     return Finding(Level.PROBLEM, text, remedy)
-
-
-def public(text: str) -> str:
-    """A text without what may be secret in the addresses in it, as far as they can be told from the rest."""
-    text = re.sub(r"[^\s,=]+://[^\s,]+", lambda found: public_url(found[0]), text)
-    return re.sub(r"[^\s,=/@:]+:[^\s,=/@]+@(?=[\w\[])", "…@", text)
-
-
-def public_url(url: str) -> str:
-    """An address without what may be secret in it: user, password, query, long parts of the path."""
-    try:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-    except ValueError:
-        return "(a URL that is none)"
-    user, _, host = parts.netloc.rpartition("@")
-    path = "/".join(part if len(part) <= _LONGEST else "…" for part in parts.path.split("/"))
-    scheme = f"{parts.scheme}://" if parts.scheme else ""
-    return f"{scheme}{'…@' if user else ''}{host}{path}{'?…' if parts.query else ''}"
-
-
-_LONGEST = 20
-"""Characters of a part of a path that are no key."""

@@ -17,10 +17,10 @@ from typing import Any
 import requests  # the exporters bring it
 
 from ralph_otel.config import MetricsExportFormat
-from ralph_otel.doctor.findings import Finding, Subject, ok, problem, public_url, warning
+from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.doctor.samples import samples
 from ralph_otel.exporters.otlp import Signal, _arguments, protocol, wanted
-from ralph_otel.notices import shown
+from ralph_otel.notices import public_url, shown
 
 SIGNALS: tuple[Signal, ...] = ("metrics", "traces", "logs")
 TIMEOUT = 4.0

@@ -6,12 +6,16 @@ import json
 
 from opentelemetry.util.types import AnyValue
 
+from ralph_otel.escapes import spelled_out
+
 
 def text_of(value: AnyValue) -> str:
     """An attribute as text: a text as it is, None as nothing, anything else as JSON (`true`, `12`, `["a", "b"]`)."""
     if value is None:
         return ""
-    return encodable(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))
+    return spelled_out(
+        encodable(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))
+    )
 
 
 def encodable(text: str) -> str:

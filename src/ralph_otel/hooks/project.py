@@ -151,6 +151,10 @@ def append(path: str, lines: list[Line]) -> None:
     try:
         size = os.fstat(fd).st_size
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        if os.environ.get("RALPH_OTEL_REDACT"):  # else its import is saved: a hook runs at every use of a tool
+            from ralph_otel.redaction import redacted
+
+            lines = [redacted(line) for line in lines]
         data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
         os.write(fd, b"\n" + data if torn else data)
     finally:

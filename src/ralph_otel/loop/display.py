@@ -165,19 +165,19 @@ class Display:
         line.append(plain(_details(report)))
         self._print(line)
 
-    def finished(self, result: LoopResult, journal: Path | None, address: tuple[str, int] | None) -> None:
+    def finished(self, result: LoopResult, journal: Path | None, url: str | None) -> None:
         """The loop has ended: sum it up.
 
         Args:
             journal: the run's file, if there is one.
-            address: host and port of the endpoint that gave out its metrics, if there was one.
+            url: where its metrics could be scraped, if they could.
         """
         if self._quiet:
             return
         iterations = f"{result.iterations} iteration{'' if result.iterations == 1 else 's'}"
         why = f"{result.reason}: {STOPPED_BECAUSE[result.reason]}"
         self.say(f"stopped after {iterations} in {duration(result.duration)}; {why}")
-        for name, value in _summary(result, journal, address).items():
+        for name, value in _summary(result, journal, url).items():
             if value:
                 self._print(Text(f"  {name:<11}{plain(value)}"))
 
@@ -202,12 +202,6 @@ def duration(seconds: float) -> str:
     if not minutes:
         return f"{rest}s"
     return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
-
-
-def url(address: tuple[str, int]) -> str:
-    """Where metrics can be scraped, from host and port."""
-    host, port = address
-    return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
 
 
 def _details(report: IterationReport) -> str:
@@ -249,7 +243,7 @@ def _dollars(cost: float | None) -> str:
     return f"${cost:.4f}" if cost is not None else ""
 
 
-def _summary(result: LoopResult, journal: Path | None, address: tuple[str, int] | None) -> dict[str, str]:
+def _summary(result: LoopResult, journal: Path | None, url: str | None) -> dict[str, str]:
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in result.outcomes.items())
     return {
         "outcomes": outcomes,
@@ -260,5 +254,5 @@ def _summary(result: LoopResult, journal: Path | None, address: tuple[str, int] 
         "cost": _dollars(result.cost),
         "tokens": f"{result.tokens:,}" if result.tokens else "",
         "journal": str(journal) if journal is not None else "",
-        "metrics": url(address) if address is not None else "",
+        "metrics": url or "",
     }

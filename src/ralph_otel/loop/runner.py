@@ -16,7 +16,7 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import runs_folder
 from ralph_otel.loop.agent_process import HINTS
 from ralph_otel.loop.conditions import IterationReport, SessionStanding, Standing, reboot_reason, stop_reason
-from ralph_otel.loop.display import Display, url
+from ralph_otel.loop.display import Display
 from ralph_otel.loop.interrupts import Interrupts, Timer
 from ralph_otel.loop.iteration import IterationRunner
 from ralph_otel.loop.options import LoopOptions
@@ -54,7 +54,7 @@ def run_loop(
     collector = collector if collector is not None else load_collector(display.say)
     with nullcontext(interrupts) if interrupts is not None else Interrupts() as opened, display:
         result = _Runner(options, collector, prompt, display, opened).run()
-    display.finished(result, _journal_of(collector, result.run_id), getattr(collector, "prometheus_address", None))
+    display.finished(result, _journal_of(collector, result.run_id), getattr(collector, "prometheus_url", None))
     return result
 
 
@@ -156,9 +156,9 @@ class _Runner:
 
     def _tick(self) -> None:
         self._display.tick()
-        address = getattr(self._collector, "prometheus_address", None)
-        if address is not None:
-            self._display.note_once(f"metrics at {url(address)}")
+        url = getattr(self._collector, "prometheus_url", None)
+        if url is not None:
+            self._display.note_once(f"metrics at {url}")
 
     def _result(self, run_id: str, reason: str) -> LoopResult:
         standing = self._standing

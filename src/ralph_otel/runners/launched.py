@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ralph_otel import runners
+from ralph_otel import redaction, runners
 from ralph_otel.events import Line
 from ralph_otel.journal import Journal, create_folder
 from ralph_otel.probe import Loop
@@ -39,17 +39,21 @@ class Launch:
         run_id: the id of the first loop's run; further ones begin with it.
         folder: where the journals are.
         trace_iterations: as for `ralph_otel.probe.Loop`.
+        redact: regular expressions of what is in no signal, see `ralph_otel.redaction`.
     """
 
     run_id: str
     folder: Path
     trace_iterations: int = 0
+    redact: tuple[str, ...] = ()
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """The environment of the command: `base`, PYTHONPATH with our folder before it, and the launch."""
         environment = without(base)
         path = environment.get("PYTHONPATH")
         environment["PYTHONPATH"] = INJECTED + os.pathsep + path if path else INJECTED
+        if self.redact:
+            environment[redaction.VARIABLE] = "\n".join(self.redact)
         environment[VARIABLE] = f"{self.run_id}|{','.join(runners.modules())}|{self.trace_iterations}|{self.folder}"
         return environment
 

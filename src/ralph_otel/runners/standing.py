@@ -67,7 +67,7 @@ def join(recorder: str, theirs: Mapping[str, Any]) -> Standing | None:
         return None
     every = os.environ.get("RALPH_OTEL_TRACE_ITERATIONS", "")
     folder = runs_folder(Path(home(os.environ))).absolute()
-    return Standing(new_run_id(), folder, int(every) if every.isdecimal() else _EVERY, recorder)
+    return Standing(new_run_id(), folder, int(every) if every.isdecimal() else _EVERY, recorder=recorder)
 
 
 def is_within_a_loop(environment: Mapping[str, str]) -> bool:

@@ -28,14 +28,18 @@ MAX_NAME = 255
 MAX_EXACT = 2**53
 """From here on a counter is added to in floats, which hold all smaller integers exactly."""
 MAX_SERIES = 2000
-"""Sets of attributes of one gauge; what comes beyond goes into one overflow series, as in the SDK."""
+"""Sets of attributes of one instrument; what comes beyond goes into one overflow series.
+
+That is the SDK's own limit; here it holds in every version and in a host's pipeline, and is said once.
+"""
+_OVERFLOW = (("otel.metric.overflow",), (True,))
 MAX_RUNS = 1000
 """Runs whose running numbers are remembered; beyond, the first ones are forgotten."""
 MAX_LABELS = 20
 """Labels of one generic measurement; further ones are left out."""
 UNKNOWN = "unknown"
 
-_Key = tuple[Callable[..., None], tuple[str, ...], tuple[str | None, ...]]
+_Key = tuple[Callable[..., None], tuple[str, ...], tuple[str | bool | None, ...]]
 """A series: the instrument's call, the names of the attributes, their values."""
 _COMMON = (LOOP_NAME.name, RUNNER.name)
 _UNITS = re.compile(r"_(total|seconds|percent|ratio|usd)$", re.IGNORECASE)
@@ -62,12 +66,9 @@ class Gauge:
     def __init__(self) -> None:
         self._values: dict[tuple[tuple[str, str | bool], ...], float] = {}
 
-    def set(self, value: float, attributes: dict[str, str]) -> None:
-        """Set the value for these attributes; for the 2001st set of them, that of the overflow series."""
-        series: tuple[tuple[str, str | bool], ...] = tuple(attributes.items())
-        if series not in self._values and len(self._values) >= MAX_SERIES:
-            series = (("otel.metric.overflow", True),)
-        self._values[series] = value
+    def set(self, value: float, attributes: dict[str, str | bool]) -> None:
+        """Set the value for these attributes."""
+        self._values[tuple(attributes.items())] = value
 
     def observe(self, options: CallbackOptions) -> list[Observation]:
         """All values, for a collection."""
@@ -99,6 +100,10 @@ class MetricSignals:
         self._reported: dict[str, dict[_Key, float]] = {}
         """By run, what was last recorded of the state's running numbers."""
         self._generic: dict[str, tuple[Kind, Callable[..., None]] | None] = {}
+        self._series: dict[Callable[..., None], set[_Key]] = {}
+        """By instrument's call, the series that it has."""
+        self._full = False
+        """Whether it has been said that there are too many."""
         self.refused = 0
         """Generic measurements that were not recorded."""
         for metric in METRICS:
@@ -184,6 +189,7 @@ class MetricSignals:
         return reported
 
     def _measure(self, kind: Kind, key: _Key, value: float, line: Line, state: RunState) -> None:
+        key = self._admitted(key)
         if kind is Kind.HISTOGRAM:
             key[0](value, _attributes(key), context_of(line, state))
         elif kind is Kind.GAUGE:
@@ -191,6 +197,24 @@ class MetricSignals:
         else:
             gathered = self._added.get(key)
             self._added[key] = (value + gathered[0] if gathered else value, line, state)
+
+    def _admitted(self, key: _Key) -> _Key:
+        """The series that a value goes into: its own, or the overflow series where the instrument has too many."""
+        series = self._series.get(key[0])
+        if series is None:
+            series = self._series[key[0]] = set()
+        if key in series:
+            return key
+        if len(series) < MAX_SERIES:
+            series.add(key)
+            return key
+        if not self._full:
+            self._full = True
+            notice(
+                f"a metric has {MAX_SERIES} sets of attributes; what comes beyond is one series, otel_metric_overflow: "
+                "use fewer different names of loops, agents, models and tools, and fewer labels"
+            )
+        return (key[0], *_OVERFLOW)
 
     # -- the generic operations ----------------------------------------------------------------------------------------
 
@@ -214,6 +238,9 @@ class MetricSignals:
         made = self._generic.get(plain)
         if made is not None and made[0] is kind:
             return made[1]
+        if len(self._generic) >= MAX_GENERIC:
+            notice(f"counters, gauges and histograms have {MAX_GENERIC} names; put what varies into labels")
+            return None
         if problem := self._problem_with(plain, kind):
             notice(f"{kind} {shown(name)}: {problem}")
             return None
@@ -230,8 +257,6 @@ class MetricSignals:
             return "that metric is made from the loop's events; choose another name"
         if made := self._generic.get(plain):
             return f"that name is a {made[0]} already; choose another name"
-        if len(self._generic) >= MAX_GENERIC:
-            return f"there are {MAX_GENERIC} names already; put what varies into labels"
         return None
 
 
@@ -248,7 +273,7 @@ def common_attributes(state: RunState) -> dict[str, str]:
     return {LOOP_NAME.name: state.name or UNKNOWN, RUNNER.name: state.runner or UNKNOWN}
 
 
-def _attributes(key: _Key) -> dict[str, str]:
+def _attributes(key: _Key) -> dict[str, str | bool]:
     return {name: value for name, value in zip(key[1], key[2], strict=True) if value is not None}
 
 

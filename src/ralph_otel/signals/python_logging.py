@@ -10,6 +10,8 @@ import logging
 from opentelemetry import context
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 
+from ralph_otel.redaction import redacted_text
+
 _LEVELS = (
     (logging.CRITICAL, SeverityNumber.FATAL),
     (logging.ERROR, SeverityNumber.ERROR),
@@ -51,6 +53,6 @@ def _exported(record: logging.LogRecord) -> LogRecord:
         context=context.get_current(),
         severity_number=next(number for level, number in _LEVELS if record.levelno >= level),
         severity_text=record.levelname,
-        body=record.getMessage(),
+        body=redacted_text(record.getMessage()),
         attributes=attributes,
     )

@@ -8,11 +8,14 @@ from typing import Any
 from ralph_otel.events import Line
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
 from ralph_otel.rollups import Rollups
+from ralph_otel.state.clock import Clock
 from ralph_otel.state.flakiness import Flakiness
 from ralph_otel.state.fold import HANDLERS
 from ralph_otel.state.iterations import OpenIteration
 
 VELOCITY_WINDOW, VELOCITY_EDGE = 10, 3
+SKEW = 300_000_000_000
+"""Nanoseconds that another machine's clock may be ahead."""
 RECENT = 64
 """Finished iterations whose progress may still be measured."""
 
@@ -48,8 +51,9 @@ class RunState:
         self.root: tuple[str, str] | None = None
         """Trace and span id of the loop's span, in the trace that is going on."""
         self.started: int | None = None
-        self.last = 0
-        """Time of the latest event, Unix nanoseconds."""
+        self.clock = Clock()
+        self.doubted = 0
+        """Lines of absorbed runs whose times were not believed."""
         self.began: int | None = None
         """When the process that runs it began with it: the last `loop.started`."""
         self.stopped: int | None = None
@@ -102,6 +106,16 @@ class RunState:
         self.files_changed = 0
 
         self.rollups = Rollups()
+
+    @property
+    def last(self) -> int:
+        """Time of the latest event, Unix nanoseconds."""
+        return self.clock.now
+
+    @property
+    def doubted_times(self) -> int:
+        """Lines whose times were not believed."""
+        return self.doubted + self.clock.doubted
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -180,8 +194,15 @@ class RunState:
                 self.reboots,
                 self.reboot_context_sum / said if said else 0.0,
             ),
-            rollups=self.rollups.at(self.stopped if self.stopped is not None else max(now or 0, self.last)),
+            rollups=self.rollups.at(self.stopped if self.stopped is not None else self._window_end(now)),
         )
+
+    def _window_end(self, now: int | None) -> int:
+        """When the windows end: now, or at the last event where only that is known, or another machine's clock says so.
+
+        An event from farther ahead is somebody's error, and would hide all others.
+        """
+        return self.last if now is None or now < self.last <= now + SKEW else now
 
     # -- folding ----------------------------------------------------------------------------------------------------
 
@@ -191,11 +212,9 @@ class RunState:
         Returns:
             Whether it says anything new; a second stop of a stopped loop, say, does not, and makes no signal.
         """
-        ts = line["ts"]
-        if self.started is None:
+        ts = line["ts"] = self.clock.read(line["ts"], line["type"] == "loop.started" and self.stopped is not None)
+        if self.started is None or self.started > self.clock.now:
             self.started = ts
-        if ts > self.last:
-            self.last = ts
         handler = HANDLERS.get(line["type"])
         return handler is None or handler(self, line, ts) is not False
 
@@ -206,7 +225,8 @@ class RunState:
         self.flaky_count += len(other.flakiness.flaky)
         self.open_sessions.update({f"{other.run_id}/{name}": ts for name, ts in other.open_sessions.items()})
         self.execution_ns += round(other.execution_time() * 1e9) - other.execution_ns
-        self.last = max(self.last, other.last)
+        self.doubted += other.doubted_times
+        self.clock.now = max(self.clock.now, other.clock.now)
         for when, names in _LATEST.items():
             if getattr(other, when) > getattr(self, when):
                 for name in (when, *names):
@@ -218,9 +238,10 @@ class RunState:
         state = RunState(self.run_id)
         for name in (
             "name", "runner", "runner_version", "max_iterations", "attributes", "pid", "host", "began", "sampled",
-            "root", "last", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
+            "root", "clock", "stopped", "stop_reason", "open_iterations", "open_sessions", "open_agents", "open_reboot",
         ):  # fmt: skip
             setattr(state, name, getattr(self, name))
+        state.doubted = -state.clock.doubted
         for iteration in state.open_iterations.values():
             iteration.paused -= self.paused_ns
         if self.started is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +45,17 @@ class DiskFolder:
         """Lines that were skipped for their length."""
         return sum(follower.oversized for follower in self._followers.values())
 
-    def lines(self, name: str) -> list[bytes]:
-        """See `ralph_otel.watch.source.Folder`."""
+    def lines(self, name: str) -> Iterator[bytes]:
+        """See `ralph_otel.watch.source.Folder`. A long file is read as it is worked off."""
         path = self.path / name
         if name not in self._followers and not path.is_file():
-            return []
-        follower = self._followers.setdefault(name, Follower(path))
-        lines: list[bytes] = []
+            return
+        follower = self._followers.setdefault(name, Follower(path, strangers=True))
         try:
             while (more := follower.read()) or not follower.at_end:
-                lines += more
+                yield from more
         except OSError as error:
             notice(f"cannot read {path}: {error.strerror}")
-        return lines
 
     def document(self, name: str) -> dict[str, Any] | None:
         """See `ralph_otel.watch.source.Folder`."""

@@ -9,6 +9,7 @@ time the event is read.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from ralph_otel.events import (
 
 SECOND = 1_000_000_000
 """Nanoseconds."""
+AHEAD = 86_400 * SECOND
+"""How far ahead of ours another clock may be, or a time that names no zone."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class Folder(Protocol):
     now: int
     """The time, in Unix nanoseconds, at which the format looks."""
 
-    def lines(self, name: str) -> list[bytes]:
-        """The whole lines that have come since the last call; [] where there is no such file."""
+    def lines(self, name: str) -> Iterable[bytes]:
+        """The whole lines that have come since the last call; none where there is no such file."""
 
     def document(self, name: str) -> dict[str, Any] | None:
         """A JSON object that is rewritten as a whole, if it has changed since the last call; None if not, if there is
@@ -243,8 +246,8 @@ def milliseconds(value: Any) -> int | None:
 
 
 def within(ts: int) -> int | None:
-    """A time that a journal can hold, or None."""
-    return ts if 0 <= ts <= MAX_INTEGER else None
+    """A time that a journal can hold and that has come, or None. What is said of next year is no time."""
+    return ts if 0 <= ts <= min(MAX_INTEGER, time.time_ns() + AHEAD) else None
 
 
 def record(raw: bytes) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from ralph_otel.exporters.values import encodable
 from ralph_otel.files import write_atomically
 
 _HOST, _PID = "__meta_ralph_host", "__meta_ralph_pid"
+_SCHEME = "__scheme__"
 _PUSHES = "__meta_ralph_pushes"
 """Whose file it is. Prometheus drops `__meta_` labels after relabelling, so they are on no series. The host's name
 is there because a folder may be shared: a process id means nothing in another container. A loop that also sends its
@@ -42,7 +43,12 @@ def target_labels(resource: Mapping[str, AnyValue]) -> dict[str, str]:
 
 
 def write_target(
-    folder: Path, instance: str, address: tuple[str, int], labels: Mapping[str, str], pushes: bool = False
+    folder: Path,
+    instance: str,
+    address: tuple[str, int],
+    labels: Mapping[str, str],
+    pushes: bool = False,
+    scheme: str = "http",
 ) -> Path:
     """Announce an endpoint of this process to Prometheus.
 
@@ -52,6 +58,7 @@ def write_target(
         address: host and port of the endpoint, as `PrometheusServer.address`.
         labels: for all its series.
         pushes: whether the same metrics go out by OTLP, too.
+        scheme: `https` where the endpoint has a certificate.
 
     Returns:
         The file. Everybody may read it (0644): Prometheus runs as a user of its own.
@@ -62,6 +69,7 @@ def write_target(
     host = _ANY_ADDRESS.get(address[0], address[0])
     target = f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
     own = {_HOST: socket.gethostname(), _PID: str(os.getpid())} | ({_PUSHES: "true"} if pushes else {})
+    own |= {_SCHEME: scheme} if scheme != "http" else {}
     named = {label_name(key): encodable(value) for key, value in labels.items()}
     path = _path(folder, instance)
     folder.mkdir(parents=True, exist_ok=True)

@@ -69,8 +69,9 @@ def _events(q: Queries) -> tuple[Panel, ...]:
         ),
         bars(
             "Losses",
-            "What could not be recorded in each interval. Anything here makes figures too small.",
+            "What could not be recorded in each interval, which makes figures too small; and times not believed.",
             *(Query(f"sum({q.grown(name, INTERVAL)})", legend) for name, legend in _LOST.items()),
+            Query(f"sum({q.grown('ralph_otel.doubted_times', INTERVAL)})", "times not believed"),
             width=12,
         ),
     )
