@@ -54,6 +54,19 @@ def seconds(value: Any) -> float:
     return float(value)
 
 
+def size(value: Any) -> int:
+    """A size as bytes: a number, or a text such as `64MiB`, `500kB`, `1GB`.
+
+    Raises:
+        ValueError: it is neither, or negative.
+    """
+    found = re.fullmatch(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kKMGT]?i?)[bB]?", str(value).strip(), re.ASCII)
+    if found is None or isinstance(value, bool):
+        raise ValueError("a size such as 64MiB, 500kB or 0")
+    prefix = found[2].upper()
+    return int(float(found[1]) * (1024 if prefix.endswith("I") else 1000) ** " KMGT".index(prefix[:1] or " "))
+
+
 def _interval(value: Any) -> float:
     interval = seconds(value)
     if not 0.05 <= interval <= 1_000_000:
@@ -150,6 +163,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "service_name": _text,
     "resources": _flag,
     "queue_size": _count,
+    "waiting_size": size,
+    "waiting_age": seconds,
     "trace_iterations": _most,
     "capture_logging": _flag,
 }
@@ -169,6 +184,8 @@ _DEFAULTS: dict[str, Any] = {
     "service_name": "ralph-loop",
     "resources": True,
     "queue_size": 10_000,
+    "waiting_size": 64 << 20,
+    "waiting_age": 72 * 3600.0,
     "trace_iterations": 500,
     "capture_logging": False,
 }
@@ -192,6 +209,9 @@ class MetricsConfig:
         service_name: the resource's `service.name`.
         resources: whether processor and memory use are sampled.
         queue_size: how many events may wait in memory where there is no journal to hold them.
+        waiting_size: bytes, or a text such as `64MiB`, that may wait on disk for an OTLP receiver, of each signal and
+            receiver; the oldest make room. 0: nothing is kept on disk.
+        waiting_age: seconds, or a text such as `72h`, that it may wait.
         trace_iterations: after so many iterations a loop goes on in a trace of its own, linked to the one before, so
             that each can be looked at; 0: never.
         capture_logging: whether what the process logs by Python's `logging` goes out as log records, too, in the span
@@ -210,6 +230,8 @@ class MetricsConfig:
     service_name: str
     resources: bool
     queue_size: int
+    waiting_size: int
+    waiting_age: float
     trace_iterations: int
     capture_logging: bool
     sources: Mapping[str, str]
@@ -229,6 +251,8 @@ class MetricsConfig:
         service_name: str | None = None,
         resources: bool | None = None,
         queue_size: int | None = None,
+        waiting_size: int | str | None = None,
+        waiting_age: float | str | None = None,
         trace_iterations: int | None = None,
         capture_logging: bool | None = None,
     ) -> None:

@@ -10,7 +10,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice, shown
 from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL
-from ralph_otel.signals.metrics import MetricSignals, observe_age, observe_health
+from ralph_otel.signals.metrics import Counts, MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    from ralph_otel.exporters.delivery.deliveries import Deliveries
     from ralph_otel.exporters.prometheus import PrometheusServer
     from ralph_otel.signals.logs import LogSignals
     from ralph_otel.signals.resources import ResourceSampler
@@ -71,7 +73,7 @@ class Pipeline:
         config: what is wanted.
         instance_id: the resource's `service.instance.id`: the run id, or the collector's first one's.
         runs: gives the states of the runs going on, for what is observed.
-        counts: gives our own health's counts, by name.
+        counts: gives our own health's counts, by name; those of what is sent are added here.
         runner_pid: the runner's process, whose resources are sampled; None: nothing is sampled.
         export: whether exporters are started; without, the figures are there to be read only.
         host: the host's providers, where it has a pipeline of its own: then everything goes there and none is made.
@@ -82,7 +84,7 @@ class Pipeline:
         config: MetricsConfig,
         instance_id: str,
         runs: Callable[[], Iterable[RunState]],
-        counts: Callable[[], dict[str, int]],
+        counts: Callable[[], Mapping[str, int]],
         runner_pid: int | None = None,
         export: bool = True,
         host: Host | None = None,
@@ -100,6 +102,7 @@ class Pipeline:
         self._provider: MeterProvider | None = None
         self._reader: SnapshotReader | None = None
         self._files: list[TextIO] = []
+        self._sent: Deliveries | None = None
         self._make_metrics()
         self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
         self._span_processor: BatchSpanProcessor | None = None
@@ -171,7 +174,10 @@ class Pipeline:
 
     def flush(self, timeout: float) -> None:
         """Send what waits, for at most `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         together([provider.force_flush for provider in self._providers()], timeout)
+        if self._sent is not None:
+            self._sent.flush(deadline - time.monotonic())
 
     def _providers(self) -> list[MeterProvider | BatchSpanProcessor | LoggerProvider]:
         providers = (self._provider, self._span_processor, self._logger_provider)
@@ -183,10 +189,13 @@ class Pipeline:
             logging.getLogger().removeHandler(self._captured)
         if self._sampler is not None:
             self._sampler.stop()
+        deadline = time.monotonic() + timeout
         calls: list[Callable[[], Any]] = [provider.shutdown for provider in self._providers()]
         if self._server is not None:
             calls.append(self._close_server)
         together(calls, timeout)
+        if self._sent is not None:  # what the providers had is on disk now
+            self._sent.stop(deadline - time.monotonic())
         for file in self._files:
             file.close()
 
@@ -214,11 +223,22 @@ class Pipeline:
         self._metrics = MetricSignals(meter, config.prefix, config.duration_buckets, config.enable_histograms)
         if self._export or self._host is not None:
             observe_age(meter, config.prefix, self._runs)
-            observe_health(meter, self._counts)
+            observe_health(meter, self._health)
         if self._sampler is not None:
             from ralph_otel.signals import resources
 
             resources.observe(meter, self._sampler, self._common_attributes)
+
+    def _health(self) -> Counts:
+        if self._sent is None:
+            return self._counts()
+        waiting = list(self._sent.waiting())
+        return {
+            **self._counts(),
+            "waiting_requests": {(signal,): requests for signal, requests, _ in waiting},
+            "waiting_size": {(signal,): size for signal, _, size in waiting},
+            "undelivered": {(signal, reason): items for signal, reason, items in self._sent.dropped()},
+        }
 
     def _make_meter(self) -> Meter:
         if self._host is not None:
@@ -250,10 +270,15 @@ class Pipeline:
         return PeriodicExportingMetricReader(exporter, export_interval_millis=self._config.collection_interval * 1000)
 
     def _add_otlp(self, readers: list[MetricReader]) -> None:
-        from ralph_otel.exporters import otlp
-
         if self._pushes_metrics():
-            readers.append(self._periodic(otlp.metric_exporter(self._config.target(Format.OTLP))))
+            readers.append(self._periodic(self._deliveries().metrics()))
+
+    def _deliveries(self) -> Deliveries:
+        from ralph_otel.exporters.delivery.deliveries import Deliveries
+
+        if self._sent is None:
+            self._sent = Deliveries(self._config)
+        return self._sent
 
     def _pushes_metrics(self) -> bool:
         from ralph_otel.exporters import otlp
@@ -312,7 +337,7 @@ class Pipeline:
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        self._span_processor = BatchSpanProcessor(otlp.span_exporter(self._config.home, target))
+        self._span_processor = BatchSpanProcessor(self._deliveries().spans())
         return TraceSignals(OwnSpans(self._span_processor.on_end, self.resource))
 
     def _make_logs(self) -> LogSignals | None:
@@ -328,7 +353,7 @@ class Pipeline:
         from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
         provider = self._logger_provider = LoggerProvider(resource=self.resource, shutdown_on_exit=False)
-        provider.add_log_record_processor(BatchLogRecordProcessor(otlp.log_exporter(target)))
+        provider.add_log_record_processor(BatchLogRecordProcessor(self._deliveries().logs()))
         return LogSignals(lambda: provider)
 
     def _capture_logging(self) -> logging.Handler | None:
