@@ -130,9 +130,14 @@ def id_of(span: ReadableSpan) -> str:
 
 def slug(endpoint: str) -> str:
     """Host and port of an endpoint, as a folder's name; never what may be secret in it."""
+    return re.sub(r"[^\w.-]", "_", address(endpoint))
+
+
+def address(endpoint: str) -> str:
+    """Host and port of an endpoint, for a person; the scheme where it has no port."""
     parts = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}")
     try:
         port = parts.port
     except ValueError:
         port = None
-    return re.sub(r"[^\w.-]", "_", f"{parts.hostname or 'unknown'}_{port or parts.scheme or 'default'}")
+    return f"{parts.hostname or 'unknown'}:{port or parts.scheme or 'default'}"

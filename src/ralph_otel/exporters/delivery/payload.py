@@ -91,6 +91,9 @@ def _part(signal: Signal, request: Any, begin: int, end: int) -> Any:
                 continue
             if kept is None:
                 kept = getattr(part, outer).add(schema_url=resource.schema_url)
-                kept.resource.CopyFrom(resource.resource)
-            getattr(kept, inner).add(scope=scope.scope, schema_url=scope.schema_url, **{own: wanted})
+                if resource.HasField("resource"):
+                    kept.resource.CopyFrom(resource.resource)
+            made = getattr(kept, inner).add(schema_url=scope.schema_url, **{own: wanted})
+            if scope.HasField("scope"):
+                made.scope.CopyFrom(scope.scope)
     return part

@@ -220,13 +220,13 @@ class Queue:
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def lock(self) -> bool:
-        """Become the one that sends, until `unlock`: whether nobody else is."""
+        """Become the one that sends, until `unlock`: False if another is. See `locked` for whether it is so now."""
         if self._fd >= 0:
             return True
         try:
             fd = os.open(self.folder / "state.json", os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         except OSError:
-            return True  # nobody can write here, so there is nothing to send that another would
+            return True  # there is no folder yet, or nobody can write here
         if _taken(fd):
             os.close(fd)
             return False
@@ -234,8 +234,19 @@ class Queue:
         self._sweep()
         return True
 
+    @property
+    def locked(self) -> bool:
+        """Whether this queue is the one that sends."""
+        return self._fd >= 0
+
     def unlock(self) -> None:
         """Let others send."""
+        if self._fd >= 0:
+            _release(self._fd)
+        self.forget()
+
+    def forget(self) -> None:
+        """Give the handle back, and leave the lock to another process that has a copy of it."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -280,13 +291,21 @@ def _taken(fd: int) -> bool:
     return False
 
 
+def _release(fd: int) -> None:
+    """Unlock it though a child that was forked off just now has a copy of the handle."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
 _queues: weakref.WeakSet[Queue] = weakref.WeakSet()
 
 
 def _forget_locks() -> None:
     """In a forked child: its copies of the handles would hold the parent's locks beyond the parent's end."""
     for queue in list(_queues):
-        queue.unlock()
+        queue.forget()
 
 
 if hasattr(os, "register_at_fork"):

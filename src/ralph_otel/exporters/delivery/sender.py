@@ -204,7 +204,7 @@ class Sender:
                 return _End.TURN if self._queue.waiting() else _End.EMPTY
             if self._still_throttled(self._queue):
                 return _End.LATER
-            while entries := self._to_send(self._queue):
+            while self._queue.locked and (entries := self._to_send(self._queue)):
                 if not self._send_all(self._queue, deque(entries)):
                     return _End.LATER
             if not self._send_memory():

@@ -19,7 +19,7 @@ from typing import Any
 import requests  # the exporters bring it
 
 from ralph_otel.exporters import otlp
-from ralph_otel.exporters.delivered import slug
+from ralph_otel.exporters.delivered import address
 from ralph_otel.exporters.delivery import payload
 from ralph_otel.exporters.delivery.answers import Verdict, by_grpc, by_http, oversized, unreachable
 from ralph_otel.exporters.otlp import Signal
@@ -64,7 +64,7 @@ class Wire(ABC):
         self._verdict: Verdict | None = None
         self.exporter: Any = self._make()
         self.endpoint = str(self.exporter._endpoint)
-        self.name = f"{signal} to {slug(self.endpoint)}"
+        self.name = f"{signal} to {address(self.endpoint)}"
         """For a person: what goes where."""
 
     def send(self, body: bytes, timeout: float) -> Verdict:
