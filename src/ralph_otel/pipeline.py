@@ -114,20 +114,36 @@ class Pipeline:
     # -- signals -------------------------------------------------------------------------------------------------------
 
     def record(self, line: Line, state: RunState, live: bool = True) -> None:
-        """Make the signals of a completed line; of one that an earlier process has recorded, no log record."""
+        """Make the signals of a completed line; of one that an earlier process has recorded, what that has not sent."""
         self._metrics.record(line, state)
         self.record_trace(line, state, live)
 
     def record_trace(self, line: Line, state: RunState, live: bool) -> None:
         """Make the spans and log records of a line, of a run whose metrics are not ours, say.
 
-        Our exporter sends the spans that have not been delivered; log records, and to a host's pipeline everything, go
-        out where the line is `live`: written just now.
+        Our exporter sends the spans that have not been delivered, and the log records that a process that was killed
+        has not handed over. Otherwise log records, and to a host's pipeline everything, go out where the line is
+        `live`: written just now.
         """
+        logged = self._sent.logged if self._sent is not None else None
+        if logged is not None and live and line["type"] == "loop.started":
+            logged.begin(line["loop"])
         if self._traces is not None and (live or self._host is None):
             self._traces.record(line, state)
-        if self._logs is not None and live:
+        if self._logs is not None and (live or self._not_logged(line)):
             self._logs.record(line, state)
+
+    def record_dead(self, line: Line, state: RunState, live: bool) -> None:
+        """Make the spans and log records of a run whose process was killed, as far as that has not sent them."""
+        if self._sent is not None and self._sent.logged is not None and line["type"] == "loop.started":
+            self._sent.logged.begin(line["loop"])
+        self.record_trace(line, state, live)
+
+    def _not_logged(self, line: Line) -> bool:
+        from ralph_otel.signals.logs import record_id
+
+        logged = self._sent.logged if self._sent is not None else None
+        return logged is not None and logged.missing(line["loop"], record_id(line))
 
     def end_batch(self) -> None:
         """A batch of lines has been recorded: let the instruments know."""

@@ -277,7 +277,7 @@ class Recorder:
         try:
             if self._recovery is not None:
                 self._recovery.recover(
-                    self._config.home, self._pipeline.record_trace if self._pipeline is not None else None
+                    self._config.home, self._pipeline.record_dead if self._pipeline is not None else None
                 )
         except Exception as error:  # noqa: BLE001 — whoever starts next will try again
             notice(f"recovery: {type(error).__name__}: {error}")

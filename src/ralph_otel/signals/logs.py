@@ -37,7 +37,7 @@ class LogSignals:
             return
         row = LOGS.get(line["type"], _UNKNOWN)
         severity = _severity(row, line)
-        body = row.body.format_map(_Fields(line))
+        body = _body(line, row)
         logger.emit(
             LogRecord(
                 timestamp=line["ts"],
@@ -45,7 +45,7 @@ class LogSignals:
                 severity_number=SeverityNumber(severity.value),
                 severity_text=severity.name,
                 body=body,
-                attributes={LOG_ID.name: _uid(line, body), **_attributes(line, state)},
+                attributes={LOG_ID.name: _id(line, body), **_attributes(line, state)},
                 event_name=f"ralph.{line['type']}",
             )
         )
@@ -74,10 +74,18 @@ def _severity(row: Log, line: Line) -> Severity:
     return row.severity
 
 
-def _uid(line: Line, body: str) -> str:
+def record_id(line: Line) -> str:
     """The id of an event's record: the same live, in a replay and after a crash, so that a receiver can tell."""
+    return _id(line, _body(line, LOGS.get(line["type"], _UNKNOWN)))
+
+
+def _id(line: Line, body: str) -> str:
     whole = f"{line['loop']} {line['type']} {line['ts']} {line.get('span_id')} {body}"
     return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _body(line: Line, row: Log) -> str:
+    return row.body.format_map(_Fields(line))
 
 
 def _attributes(line: Line, state: RunState) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.exporters.delivered import Delivered, slug
 from ralph_otel.exporters.delivery.dropped import Dropped
 from ralph_otel.exporters.delivery.exporters import KeptLogs, KeptMetrics, KeptSpans, ids_by_run, ids_underway
+from ralph_otel.exporters.delivery.logged import Logged
 from ralph_otel.exporters.delivery.queue import Queue
 from ralph_otel.exporters.delivery.sender import Sender
 from ralph_otel.exporters.delivery.wire import Wire, wire
@@ -37,6 +38,8 @@ class Deliveries:
         self._senders: dict[Signal, Sender] = {}
         self._dropped: dict[Signal, Dropped] = {}
         self._metrics: KeptMetrics | None = None
+        self.logged: Logged | None = None
+        """The log records that were handed over; None where they are not kept."""
 
     def spans(self) -> KeptSpans:
         """An exporter of spans.
@@ -59,7 +62,8 @@ class Deliveries:
     def logs(self) -> KeptLogs:
         """An exporter of log records."""
         made, queue = self._wire("logs")
-        return KeptLogs(self._sender(made, queue))
+        self.logged = Logged(made.endpoint, self._config.home) if queue is not None else None
+        return KeptLogs(self._sender(made, queue), self.logged)
 
     def _wire(self, signal: Signal) -> tuple[Wire, Queue | None]:
         made = wire(signal, self._target)

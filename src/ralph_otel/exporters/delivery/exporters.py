@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from ralph_otel.catalog.attributes import RUN_ID
 from ralph_otel.exporters.delivered import Delivered, as_name, run_of
 from ralph_otel.exporters.delivery import payload
+from ralph_otel.exporters.delivery.logged import Logged
 from ralph_otel.exporters.delivery.queue import SEVERAL, DamagedError, Queue
 from ralph_otel.exporters.delivery.sender import Sender
 
@@ -85,15 +86,18 @@ class KeptLogs(LogRecordExporter):
 
     Args:
         sender: what sends them.
+        logged: is told of them, if anything is kept.
     """
 
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
+    def __init__(self, sender: Sender, logged: Logged | None) -> None:
+        self._sender, self._logged = sender, logged
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Hand over the records."""
         if batch:
             self._sender.put(encode_logs(batch).SerializeToString(), len(batch))
+            if self._logged is not None:
+                self._logged.note(record.log_record.attributes for record in batch)
         return LogRecordExportResult.SUCCESS
 
     def shutdown(self) -> None:

@@ -24,6 +24,7 @@ _LOST = {
     "ralph_otel.journal_errors": "not written to the journal",
     "ralph_otel.bad_lines": "unusable journal lines",
     "ralph_otel.refused_series": "refused measurements",
+    "ralph_otel.undelivered": "not delivered by OTLP",
 }
 
 
