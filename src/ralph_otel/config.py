@@ -60,11 +60,14 @@ def size(value: Any) -> int:
     Raises:
         ValueError: it is neither, or negative.
     """
-    found = re.fullmatch(r"(\d{1,18}(?:\.\d{1,6})?)\s*([kKMGT]?i?)[bB]?", str(value).strip(), re.ASCII)
+    found = _SIZE.fullmatch(str(value).strip())
     if found is None or isinstance(value, bool):
         raise ValueError("a size such as 64MiB, 500kB or 0")
-    prefix = found[2].upper()
-    return int(float(found[1]) * (1024 if prefix.endswith("I") else 1000) ** " KMGT".index(prefix[:1] or " "))
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index((unit or " ").upper()))
+
+
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*(?:([KMGT])(i?))?B?", re.ASCII | re.IGNORECASE)
 
 
 def _interval(value: Any) -> float:
