@@ -163,6 +163,11 @@ class Pipeline:
         """Host and port of the Prometheus endpoint, if there is one."""
         return self._server.address if self._server is not None else None
 
+    def expire(self) -> None:
+        """Give up what has waited too long for OTLP receivers that this pipeline does not send to."""
+        if self._sent is not None:
+            self._sent.expire()
+
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def tick(self, metrics: LoopMetrics) -> None:

@@ -275,6 +275,8 @@ class Recorder:
     def _end_dead_runs(self) -> None:
         """Write the ends of runs that were killed, and export what they left open."""
         try:
+            if self._pipeline is not None:
+                self._pipeline.expire()
             if self._recovery is not None:
                 self._recovery.recover(
                     self._config.home, self._pipeline.record_dead if self._pipeline is not None else None

@@ -19,7 +19,7 @@ from ralph_otel.doctor import delivery
 from ralph_otel.doctor.findings import Level, Subject
 from ralph_otel.exporters.delivery import sender
 from ralph_otel.exporters.delivery.deliveries import queues
-from ralph_otel.exporters.delivery.dropped import Dropped, Reason
+from ralph_otel.exporters.delivery.dropped import Dropped, Reason, read
 from ralph_otel.exporters.delivery.queue import Queue, State
 from ralph_otel.replay import replay
 from ralph_otel.signals.logs import record_id
@@ -203,6 +203,24 @@ def test_a_replay_sends_first_what_waits_for_its_endpoint(kind: Receiver, home: 
         assert set(Counter(span.span_id for span in received.spans()).values()) == {1}
         assert len(received.spans()) == 10
         assert not waiting(home).total()
+
+
+def test_what_nobody_sends_any_more_is_given_up_when_it_is_too_old(
+    home: Path, receiver: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = Queue(queues(home) / "collector_4318-http-logs-00c0ffee", 1 << 20)
+    now = time.time_ns()
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time_ns", lambda: now - 73 * 3600 * 10**9)
+        orphan.append(logs(1, 2), 2)
+    orphan.append(logs(3, 4, 5), 3)
+    made = collector(int(receiver.url.rpartition(":")[2]))
+    made.start()
+    until(lambda: len(orphan.waiting()) == 1, what="for the old one to go")
+    assert made.shutdown(10)
+    assert orphan.waiting()[0].items == 3
+    [entry] = read(orphan.folder)
+    assert (entry.reason, entry.items) == ("too_old", 2)
 
 
 def test_the_doctor_says_what_waits_since_when_and_what_was_given_up_and_why(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.exporters.delivered import Delivered, slug
-from ralph_otel.exporters.delivery.dropped import Dropped
+from ralph_otel.exporters.delivery.dropped import Dropped, Reason
 from ralph_otel.exporters.delivery.exporters import KeptLogs, KeptMetrics, KeptSpans, ids_by_run, ids_underway
 from ralph_otel.exporters.delivery.logged import Logged
 from ralph_otel.exporters.delivery.queue import Queue
@@ -37,6 +38,7 @@ class Deliveries:
         self._target = target if target is not None else config.target(MetricsExportFormat.OTLP)
         self._senders: dict[Signal, Sender] = {}
         self._dropped: dict[Signal, Dropped] = {}
+        self._folders: dict[Signal, Path | None] = {}
         self._metrics: KeptMetrics | None = None
         self.logged: Logged | None = None
         """The log records that were handed over; None where they are not kept."""
@@ -71,7 +73,8 @@ class Deliveries:
         return made, Queue(folder_for(self._config.home, made), self._config.waiting_size) if keeps else None
 
     def _sender(self, made: Wire, queue: Queue | None, taken: Callable[[bytes], None] | None = None) -> Sender:
-        dropped = self._dropped[made.signal] = Dropped(queue.folder if queue is not None else None)
+        folder = self._folders[made.signal] = queue.folder if queue is not None else None
+        dropped = self._dropped[made.signal] = Dropped(folder)
         sender = self._senders[made.signal] = Sender(made, queue, dropped, self._config.waiting_age, taken)
         return sender
 
@@ -84,6 +87,16 @@ class Deliveries:
     def stop(self, timeout: float) -> None:
         """Try to send what waits and end, in at most `timeout` seconds; what then waits on disk is sent by others."""
         together([partial(sender.stop, timeout) for sender in self._senders.values()], timeout)
+
+    def expire(self) -> None:
+        """Give up what has waited too long in queues that nobody sends from any more, those of an old token, say."""
+        own = set(self._folders.values())
+        before = time.time_ns() - self._config.waiting_age * 1e9
+        for folder in queues(self._config.home).glob("*-*-*-*"):
+            queue, dropped = Queue(folder, 0), Dropped(folder)
+            for entry in queue.waiting() if folder not in own else ():
+                if entry.since < before and queue.remove(entry):
+                    dropped.add(Reason.TOO_OLD, entry.items)
 
     # -- its figures ---------------------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ class Logged:
             with suppress(OSError):
                 fd = os.open(self._folder / as_name(run_id), _FLAGS, 0o600)
                 try:
-                    os.pwrite(fd, str(record_id).encode(), 0)  # all ids have the same length
+                    os.write(fd, str(record_id).encode())  # all ids have the same length
                 finally:
                     os.close(fd)
 

@@ -257,7 +257,8 @@ class Queue:
             return
         with suppress(OSError):
             content = json.dumps(state._asdict()).encode()
-            os.pwrite(self._fd, content, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            os.write(self._fd, content)
             os.ftruncate(self._fd, len(content))
 
     def _sweep(self) -> None:

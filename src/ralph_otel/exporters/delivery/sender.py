@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from ralph_otel.exporters.delivery import payload
 from ralph_otel.exporters.delivery.answers import LONGEST_WAIT, Outcome, Verdict
@@ -66,6 +69,7 @@ class Sender:
         self._memory: deque[Part] = deque()
         self._unremovable: set[str] = set()
         self._random = random.Random()
+        self._pid = os.getpid()
         self._failures = 0
         self._throttled = False
         self._changed = threading.Condition()
@@ -88,6 +92,8 @@ class Sender:
             items: its spans, data points or log records.
             run: a tag of the run that it is of.
         """
+        if os.getpid() != self._pid:
+            return  # the SDK goes on in a forked child with what it had collected before, which is the parent's to send
         with self._changed:
             while self._memory and self._save(*self._memory[0]):
                 self._memory.popleft()
@@ -152,8 +158,6 @@ class Sender:
     # -- on its own thread ---------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation
-
         with suppress_instrumentation():  # or an instrumented HTTP library would make spans of ours
             self._work()
         if self._queue is not None:
@@ -288,8 +292,8 @@ class Sender:
             return None
         self._recovered()
         if verdict.outcome is Outcome.TAKEN:
-            if verdict.rejected:
-                self._give_up(Reason.REJECTED, verdict.rejected, verdict)
+            if (rejected := min(verdict.rejected, items)) > 0:
+                self._give_up(Reason.REJECTED, rejected, verdict)
             if self._taken is not None:
                 self._taken(body)
         elif verdict.outcome is Outcome.REFUSED:

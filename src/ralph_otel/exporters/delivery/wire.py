@@ -180,6 +180,8 @@ class GrpcWire(Wire):
     limit = 4 * _MIB
 
     def _make(self) -> Any:
+        for name in ("error_details", "status"):
+            import_module(f"google.rpc.{name}_pb2")  # now: a process that is forked during an import cannot end it
         exporter = self._official("grpc")
         self._stub, exporter._client = exporter._client, self
         return exporter
