@@ -6,10 +6,8 @@ with `ralph_otel` itself. What cannot be set up is said in one line and left out
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +26,6 @@ from opentelemetry.trace import TracerProvider as APITracerProvider
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import SnapshotReader
-from ralph_otel.files import write_atomically
 from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice, shown
@@ -102,7 +99,7 @@ class Pipeline:
         self._provider: MeterProvider | None = None
         self._reader: SnapshotReader | None = None
         self._files: list[TextIO] = []
-        self._sent: Deliveries | None = None
+        self.deliveries = self._make_deliveries()
         self._make_metrics()
         self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
         self._span_processor: BatchSpanProcessor | None = None
@@ -118,32 +115,25 @@ class Pipeline:
         self._metrics.record(line, state)
         self.record_trace(line, state, live)
 
-    def record_trace(self, line: Line, state: RunState, live: bool) -> None:
-        """Make the spans and log records of a line, of a run whose metrics are not ours, say.
+    def record_trace(self, line: Line, state: RunState, live: bool, dead: bool = False) -> None:
+        """Make the span and the log record of a line, of a run whose metrics are not ours, say.
 
-        Our exporter sends the spans that have not been delivered, and the log records that a process that was killed
-        has not handed over. Otherwise log records, and to a host's pipeline everything, go out where the line is
-        `live`: written just now.
+        Spans go out that have not been delivered; a host's pipeline gets those of live lines only.
+
+        Args:
+            line: a completed line.
+            state: its run's state after it.
+            live: whether it was written just now. Of others a log record goes out only if the process that recorded
+                them was killed before it had handed it over.
+            dead: whether the run was killed: then none was handed over of which nothing is known.
         """
-        logged = self._sent.logged if self._sent is not None else None
-        if logged is not None and live and line["type"] == "loop.started":
+        logged = self.deliveries.logged if self.deliveries is not None else None
+        if logged is not None and (live or dead) and line["type"] == "loop.started":
             logged.begin(line["loop"])
         if self._traces is not None and (live or self._host is None):
             self._traces.record(line, state)
-        if self._logs is not None and (live or self._not_logged(line)):
+        if self._logs is not None and (live or (logged is not None and logged.missing(line))):
             self._logs.record(line, state)
-
-    def record_dead(self, line: Line, state: RunState, live: bool) -> None:
-        """Make the spans and log records of a run whose process was killed, as far as that has not sent them."""
-        if self._sent is not None and self._sent.logged is not None and line["type"] == "loop.started":
-            self._sent.logged.begin(line["loop"])
-        self.record_trace(line, state, live)
-
-    def _not_logged(self, line: Line) -> bool:
-        from ralph_otel.signals.logs import record_id
-
-        logged = self._sent.logged if self._sent is not None else None
-        return logged is not None and logged.missing(line["loop"], record_id(line))
 
     def end_batch(self) -> None:
         """A batch of lines has been recorded: let the instruments know."""
@@ -163,11 +153,6 @@ class Pipeline:
         """Host and port of the Prometheus endpoint, if there is one."""
         return self._server.address if self._server is not None else None
 
-    def expire(self) -> None:
-        """Give up what has waited too long for OTLP receivers that this pipeline does not send to."""
-        if self._sent is not None:
-            self._sent.expire()
-
     # -- its life ------------------------------------------------------------------------------------------------------
 
     def tick(self, metrics: LoopMetrics) -> None:
@@ -176,8 +161,10 @@ class Pipeline:
         if self._wants(Format.PROMETHEUS) and textfile is not None and is_textfile(textfile):
             guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
         if self._wants(Format.JSON):
+            from ralph_otel.exporters.json_file import write_json
+
             target = self._config.target(Format.JSON)
-            guarded(f"json target {shown(target)}", partial(_write_json, target, metrics))
+            guarded(f"json target {shown(target)}", partial(write_json, target, metrics))
 
     def _write_textfile(self, path: Path) -> None:
         from ralph_otel.exporters.prometheus import target_labels, write_textfile
@@ -197,8 +184,8 @@ class Pipeline:
         """Send what waits, for at most `timeout` seconds."""
         deadline = time.monotonic() + timeout
         together([provider.force_flush for provider in self._providers()], timeout)
-        if self._sent is not None:
-            self._sent.flush(deadline - time.monotonic())
+        if self.deliveries is not None:
+            self.deliveries.flush(deadline - time.monotonic())
 
     def _providers(self) -> list[MeterProvider | BatchSpanProcessor | LoggerProvider]:
         providers = (self._provider, self._span_processor, self._logger_provider)
@@ -215,8 +202,8 @@ class Pipeline:
         if self._server is not None:
             calls.append(self._close_server)
         together(calls, timeout)
-        if self._sent is not None:  # what the providers had is on disk now
-            self._sent.stop(deadline - time.monotonic())
+        if self.deliveries is not None:  # what the providers had is on disk now
+            self.deliveries.stop(deadline - time.monotonic())
         for file in self._files:
             file.close()
 
@@ -251,15 +238,7 @@ class Pipeline:
             resources.observe(meter, self._sampler, self._common_attributes)
 
     def _health(self) -> Counts:
-        if self._sent is None:
-            return self._counts()
-        waiting = list(self._sent.waiting())
-        return {
-            **self._counts(),
-            "waiting_requests": {(signal,): requests for signal, requests, _ in waiting},
-            "waiting_size": {(signal,): size for signal, _, size in waiting},
-            "undelivered": {(signal, reason): items for signal, reason, items in self._sent.dropped()},
-        }
+        return {**self._counts(), **(self.deliveries.health() if self.deliveries is not None else {})}
 
     def _make_meter(self) -> Meter:
         if self._host is not None:
@@ -291,15 +270,15 @@ class Pipeline:
         return PeriodicExportingMetricReader(exporter, export_interval_millis=self._config.collection_interval * 1000)
 
     def _add_otlp(self, readers: list[MetricReader]) -> None:
-        if self._pushes_metrics():
-            readers.append(self._periodic(self._deliveries().metrics()))
+        if self.deliveries is not None and self._pushes_metrics():
+            readers.append(self._periodic(self.deliveries.metrics()))
 
-    def _deliveries(self) -> Deliveries:
+    def _make_deliveries(self) -> Deliveries | None:
+        if not self._export or not self._wants(Format.OTLP):
+            return None
         from ralph_otel.exporters.delivery.deliveries import Deliveries
 
-        if self._sent is None:
-            self._sent = Deliveries(self._config)
-        return self._sent
+        return Deliveries(self._config)
 
     def _pushes_metrics(self) -> bool:
         from ralph_otel.exporters import otlp
@@ -354,11 +333,11 @@ class Pipeline:
         if self._host is not None:
             return TraceSignals(HostSpans(self._host.tracer_provider))
         target = self._config.target(Format.OTLP)
-        if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("traces", target):
+        if self.deliveries is None or not otlp.wanted("traces", target):
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        self._span_processor = BatchSpanProcessor(self._deliveries().spans())
+        self._span_processor = BatchSpanProcessor(self.deliveries.spans())
         return TraceSignals(OwnSpans(self._span_processor.on_end, self.resource))
 
     def _make_logs(self) -> LogSignals | None:
@@ -368,13 +347,13 @@ class Pipeline:
         if self._host is not None:
             return LogSignals(self._host.logger_provider)
         target = self._config.target(Format.OTLP)
-        if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("logs", target):
+        if self.deliveries is None or not otlp.wanted("logs", target):
             return None
         from opentelemetry.sdk._logs import LoggerProvider
         from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
         provider = self._logger_provider = LoggerProvider(resource=self.resource, shutdown_on_exit=False)
-        provider.add_log_record_processor(BatchLogRecordProcessor(self._deliveries().logs()))
+        provider.add_log_record_processor(BatchLogRecordProcessor(self.deliveries.logs()))
         return LogSignals(lambda: provider)
 
     def _capture_logging(self) -> logging.Handler | None:
@@ -417,11 +396,3 @@ def _private(target: str) -> Path:
     path = Path(target).expanduser()
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return path
-
-
-def _write_json(target: str | None, metrics: LoopMetrics) -> None:
-    """The aggregate as JSON: a file is replaced as a whole; without one, a line goes to stderr."""
-    if target is None:
-        print(json.dumps(metrics.to_dict()), file=sys.stderr, flush=True)  # noqa: T201 — what the user asked for
-        return
-    write_atomically(Path(target).expanduser(), (metrics.to_json() + "\n").encode(), 0o600)

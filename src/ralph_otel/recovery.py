@@ -34,7 +34,7 @@ def recover(home: Path, record: Record | None = None) -> list[str]:
     Args:
         home: the folder.
         record: takes each line of a dead run, its state after it, and whether the line is new, as
-            `ralph_otel.pipeline.Pipeline.record_dead` does.
+            `ralph_otel.pipeline.Pipeline.record_trace` does.
 
     Returns:
         Their run ids.

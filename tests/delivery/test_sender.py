@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 import time
 from collections import Counter
@@ -353,6 +354,31 @@ def test_who_does_not_send_does_not_wait_where_the_receiver_is_known_to_be_away(
     assert not made.stop(30)
     assert time.monotonic() - before < 10
     queue.unlock()
+
+
+def test_what_another_said_of_the_receiver_holds_until_it_answers(make: Make, tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "q", 1 << 20)
+    queue.append(logs(1), 1)
+    assert queue.lock()
+    queue.note(State("ConnectionError", time.time() + 60, False))
+    queue.unlock()
+    assert make(Script()).flush(10)
+    assert queue.state() == State()
+
+
+def _put_in_a_child(made: Sender) -> None:
+    made.put(logs(2), 1)
+
+
+def test_a_forked_child_puts_nothing_into_its_parents_queue(make: Make) -> None:
+    wire = Script()
+    made = make(wire)
+    child = multiprocessing.get_context("fork").Process(target=_put_in_a_child, args=(made,))
+    child.start()
+    child.join(30)
+    made.put(logs(1), 1)
+    assert made.flush(10)
+    assert wire.numbers == [1]
 
 
 def test_who_takes_is_told_once_with_the_very_request(make: Make) -> None:

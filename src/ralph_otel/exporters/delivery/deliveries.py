@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ class Deliveries:
         self._folders: dict[Signal, Path | None] = {}
         self._metrics: KeptMetrics | None = None
         self.logged: Logged | None = None
-        """The log records that were handed over; None where they are not kept."""
+        """How far log records were handed over; None where they are not kept."""
 
     def spans(self) -> KeptSpans:
         """An exporter of spans.
@@ -100,16 +100,18 @@ class Deliveries:
 
     # -- its figures ---------------------------------------------------------------------------------------------------
 
-    def waiting(self) -> Iterator[tuple[Signal, int, int]]:
-        """Of each signal: requests that wait, and their bytes."""
-        for signal, sender in self._senders.items():
-            yield signal, *sender.waiting()
-
-    def dropped(self) -> Iterator[tuple[Signal, str, int]]:
-        """Of each signal and reason: spans, data points or log records that were given up."""
-        for signal, dropped in self._dropped.items():
-            for reason, items in list(dropped.counts.items()):
-                yield signal, reason.value, items
+    def health(self) -> dict[str, dict[tuple[str, ...], int]]:
+        """By the names of the catalog without `ralph_otel.`, and by their attributes' values."""
+        waiting = {signal: sender.waiting() for signal, sender in self._senders.items()}
+        return {
+            "waiting_requests": {(signal,): requests for signal, (requests, _) in waiting.items()},
+            "waiting_size": {(signal,): size for signal, (_, size) in waiting.items()},
+            "undelivered": {
+                (signal, reason.value): items
+                for signal, dropped in self._dropped.items()
+                for reason, items in list(dropped.counts.items())
+            },
+        }
 
 
 def queues(home: Path) -> Path:

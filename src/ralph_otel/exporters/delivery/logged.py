@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel.catalog.attributes import LOG_ID, RUN_ID
+from ralph_otel.events import Line
 from ralph_otel.exporters.delivered import as_name, slug
 from ralph_otel.journal import create_folder
+from ralph_otel.signals.logs import record_id
 
 _MAX_RUNS = 1000
 """Runs of earlier processes that are remembered at once."""
@@ -42,25 +44,26 @@ class Logged:
     def note(self, records: Iterable[Mapping[str, Any] | None]) -> None:
         """Records, by their attributes and in order, were handed over."""
         last = {of[RUN_ID.name]: of[LOG_ID.name] for of in records if of is not None and LOG_ID.name in of}
-        for run_id, record_id in last.items():
+        for run_id, own in last.items():
             with suppress(OSError):
                 fd = os.open(self._folder / as_name(run_id), _FLAGS, 0o600)
                 try:
-                    os.write(fd, str(record_id).encode())  # all ids have the same length
+                    os.write(fd, str(own).encode())  # all ids have the same length
                 finally:
                     os.close(fd)
 
-    def missing(self, run_id: str, record_id: str) -> bool:
-        """Whether an earlier process has died before it handed this record over. Ask for each of a run, in order.
+    def missing(self, line: Line) -> bool:
+        """Whether an earlier process has died before it handed over this event's record. Ask for all, in order.
 
         Where nothing is known of a run, none is missing.
         """
+        run_id = line["loop"]
         if run_id not in self._after:
             if len(self._after) >= _MAX_RUNS:
                 del self._after[next(iter(self._after))]
             self._after[run_id] = self._read(run_id)
         after = self._after[run_id]
-        if after == record_id:
+        if after and after == record_id(line):
             self._after[run_id] = ""
         return after == ""
 

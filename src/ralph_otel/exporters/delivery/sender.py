@@ -72,6 +72,7 @@ class Sender:
         self._pid = os.getpid()
         self._failures = 0
         self._throttled = False
+        self._troubled = False  # what the queue says of the last attempt, ours or another's
         self._changed = threading.Condition()
         self._new = True  # an earlier process may have left something
         self._asked = self._tried = self._answered = 0
@@ -222,6 +223,7 @@ class Sender:
     def _still_throttled(self, queue: Queue) -> bool:
         """Whether the receiver has asked an earlier process to wait, and the time is not over."""
         state = queue.state()
+        self._troubled = self._troubled or state != State()
         left = min(state.until - time.time(), LONGEST_WAIT)
         if self._failures or not state.asked or left <= 0:
             return False
@@ -319,7 +321,7 @@ class Sender:
         delay = min(_FIRST * 2 ** min(self._failures, 10), _LONGEST) * self._random.uniform(0.5, 1)
         if verdict.wait is not None:
             delay = max(delay, verdict.wait * self._random.uniform(1, 1.1))
-        self._failures += 1
+        self._failures, self._troubled = self._failures + 1, True
         self._throttled = bool(verdict.wait)
         self._next = time.monotonic() + delay
         if self._queue is not None:
@@ -328,11 +330,10 @@ class Sender:
         notice(f"{self._wire.name}: {verdict.said}; what waits is kept {kept} and sent when it answers")
 
     def _recovered(self) -> None:
-        self._throttled = False
-        if self._failures:
-            self._failures = 0
-            if self._queue is not None:
-                self._queue.note(State())
+        self._failures, self._throttled = 0, False
+        if self._troubled and self._queue is not None:
+            self._queue.note(State())
+        self._troubled = False
 
 
 _MEANING = {
