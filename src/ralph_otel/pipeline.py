@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from ralph_otel.signals.traces import TraceSignals
 
 Format = MetricsExportFormat
+_SHARE = 0.8
+"""Of the time for the end, what a receiver that does not answer is waited for; the process needs some to end, too."""
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,8 @@ class Pipeline:
         if self._server is not None:
             calls.append(self._close_server)
         together(calls, timeout)
-        if self.deliveries is not None:  # what the providers had is on disk now
-            self.deliveries.stop(deadline - time.monotonic())
+        if self.deliveries is not None:  # what the providers had is on disk now, so nothing depends on the time left
+            self.deliveries.stop(_SHARE * (deadline - time.monotonic()))
         for file in self._files:
             file.close()
 
