@@ -31,7 +31,7 @@ from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice, shown
 from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL
-from ralph_otel.signals.metrics import Counts, MetricSignals, observe_age, observe_health
+from ralph_otel.signals.metrics import Figure, MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
@@ -72,7 +72,7 @@ class Pipeline:
         config: what is wanted.
         instance_id: the resource's `service.instance.id`: the run id, or the collector's first one's.
         runs: gives the states of the runs going on, for what is observed.
-        counts: gives our own health's counts, by name; those of what is sent are added here.
+        counts: gives our own health's counts, by name.
         runner_pid: the runner's process, whose resources are sampled; None: nothing is sampled.
         export: whether exporters are started; without, the figures are there to be read only.
         host: the host's providers, where it has a pipeline of its own: then everything goes there and none is made.
@@ -239,8 +239,11 @@ class Pipeline:
 
             resources.observe(meter, self._sampler, self._common_attributes)
 
-    def _health(self) -> Counts:
-        return {**self._counts(), **(self.deliveries.health() if self.deliveries is not None else {})}
+    def _health(self, name: str) -> Figure:
+        counts = self._counts()
+        if name in counts:
+            return counts[name]
+        return self.deliveries.figure(name) if self.deliveries is not None else {}
 
     def _make_meter(self) -> Meter:
         if self._host is not None:

@@ -123,8 +123,9 @@ def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60
     Raises:
         OSError: the journal cannot be read.
     """
+    began = time.monotonic()
     _send_what_waits(endpoint, config, timeout)
-    run = Replay(path.stem, endpoint, config, timeout, again)
+    run = Replay(path.stem, endpoint, config, timeout - (time.monotonic() - began), again)
     folded = fold(path, run.record)
     for state in folded.states.by_run.values():
         if state.active:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ralph_otel.events import Line
+from ralph_otel.signals.logs import record_id
 from support.hosts import FOREIGN
 from support.ports import free_port, mute_server
 from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, points
@@ -25,6 +25,7 @@ import sys, time
 import ralph_otel
 
 collector = ralph_otel.register()
+collector.wait_ready(60)
 iterations, then = int(sys.argv[1]), sys.argv[2]
 with collector.loop("l", runner="r") as loop:
     for _ in range(iterations):
@@ -32,6 +33,8 @@ with collector.loop("l", runner="r") as loop:
             it.tests(passed=1, failed=0)
     if then == "flush":
         collector.flush(20)
+    if then != "at once":
+        collector.flush_events(60)
     if then != "end":
         print("ready", flush=True)
         time.sleep(600)
@@ -74,17 +77,42 @@ def killed(process: subprocess.Popen[str]) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+def ended_early(process: subprocess.Popen[str]) -> None:
+    """End it with ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WAITS)
+
+
 def journals(home: Path) -> list[Path]:
     return sorted((home / "runs").glob("*.jsonl"))
 
 
-def lines(home: Path) -> list[Line]:
-    return [line for path in journals(home) for line in lines_of(path)]
+def spans_of(journals: list[Path]) -> set[str]:
+    """The ids of all spans that begin in journals; those of tests have ids that are made later."""
+    lines = [line for path in journals for line in lines_of(path)]
+    return {str(line["span_id"]) for line in lines if str(line["type"]).endswith(".started")}
 
 
-def spans_in(home: Path) -> set[str]:
-    """The ids of all spans that the journals speak of; those of tests have ids that are made later."""
-    return {str(line["span_id"]) for line in lines(home) if str(line["type"]).endswith(".started")}
+def records_of(journals: list[Path]) -> set[str]:
+    """The ids of the log records of all events in journals."""
+    return {record_id(line) for path in journals for line in lines_of(path)}
+
+
+def spans_in(received: Received) -> Counter[str]:
+    return Counter(span.span_id.hex() for span in received.spans())
+
+
+def records_in(received: Received) -> Counter[str]:
+    return Counter(str(attributes(record.attributes)["log.record.uid"]) for record in received.logs())
+
+
+def wait_for_all(received: Received, journals: list[Path]) -> None:
+    """Return once every span and record of the journals has come."""
+
+    def all_here() -> bool:
+        return spans_of(journals) <= set(spans_in(received)) and records_of(journals) <= set(records_in(received))
+
+    until(all_here, WAITS, "for all spans and records", pause=0.1)
 
 
 def iterations_of(received: Received) -> dict[str, int]:
@@ -105,49 +133,40 @@ def test_what_ended_or_was_killed_during_an_outage_arrives_once_when_it_is_over(
     port = free_port()
     variables = environment(home, port, protocol)
     finished(run(variables, 5))
+    [ended] = journals(home)
     killed(run(variables, 4, "flush"))
     killed(run(variables, 3, "at once"))
-    ended = journals(home)[0].stem
-    for path in journals(home):  # a journal that was written just now may be somebody's who lives
+    earlier = journals(home)
+    for path in earlier:  # a journal that was written just now may be somebody's who lives
         old = path.stat().st_mtime - 60
         os.utime(path, (old, old))
     with HttpReceiver(port) if protocol != "grpc" else GrpcReceiver(port) as received:
-        last = run(variables, 2, "at once")
-        until(lambda: len([line for line in lines(home) if line.get("reason") == "crashed"]) == 2, WAITS)
+        last = run(variables, 2, "flush")
         try:
-            until(lambda: spans_in(home) - {span.span_id.hex() for span in received.spans()} <= _open(home), WAITS)
+            until(lambda: all(lines_of(path)[-1]["type"] == "loop.stopped" for path in earlier), WAITS, pause=0.1)
+            wait_for_all(received, earlier)
+            until(lambda: iterations_of(received).get(ended.stem) == 5, WAITS, pause=0.1)
         finally:
-            last.send_signal(signal.SIGINT)
-            last.communicate(timeout=WAITS)
-        spans = Counter(span.span_id.hex() for span in received.spans())
-        assert set(spans) >= spans_in(home)
-        assert set(spans.values()) == {1}
-        ids = Counter(str(attributes(record.attributes)["log.record.uid"]) for record in received.logs())
-        assert set(ids.values()) == {1}
-        assert len(ids) == len(lines(home))
-        assert iterations_of(received)[ended] == 5
-
-
-def _open(home: Path) -> set[str]:
-    """The spans of the run that goes on."""
-    going = [path for path in journals(home) if lines_of(path)[-1]["type"] != "loop.stopped"]
-    return {str(line["span_id"]) for path in going for line in lines_of(path) if str(line["type"]).endswith(".started")}
+            ended_early(last)
+        assert set(spans_in(received).values()) == {1}
+        assert set(records_in(received).values()) == {1}
+        assert [lines_of(path)[-1]["reason"] for path in earlier] == ["completed", "crashed", "crashed"]
 
 
 def test_a_process_ends_in_time_though_the_receiver_takes_everything_and_never_answers(home: Path) -> None:
     with mute_server() as port:
         variables = environment(home, port, "http/protobuf")
-        process = run({**variables, "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}, 3)
-        finished(process)
+        finished(run({**variables, "OTEL_EXPORTER_OTLP_TIMEOUT": "600"}, 3))
+    earlier = journals(home)
     with HttpReceiver(port) as received:
-        finished(run(variables, 1))
-        until(lambda: set(iterations_of(received).values()) == {1, 3}, what="for both runs")
-        assert set(Counter(span.span_id.hex() for span in received.spans()).values()) == {1}
-        assert len(set(received_ids(received))) == len(received_ids(received)) == len(lines(home))
-
-
-def received_ids(received: Received) -> list[str]:
-    return [attributes(record.attributes)["log.record.uid"] for record in received.logs()]
+        last = run(variables, 1, "flush")
+        try:
+            until(lambda: set(iterations_of(received).values()) == {1, 3}, WAITS, pause=0.1)
+            wait_for_all(received, earlier)
+        finally:
+            ended_early(last)
+        assert set(spans_in(received).values()) == {1}
+        assert set(records_in(received).values()) == {1}
 
 
 def test_watch_sends_what_others_have_left(home: Path) -> None:
@@ -158,10 +177,10 @@ def test_watch_sends_what_others_have_left(home: Path) -> None:
         command = [sys.executable, "-m", "ralph_otel", "watch"]
         watch = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
-            until(lambda: received.of("metrics") and received.of("logs") and len(received.spans()) == 13, WAITS)
+            wait_for_all(received, journals(home))
+            until(lambda: list(iterations_of(received).values()) == [3], WAITS, pause=0.1)
         finally:
-            watch.send_signal(signal.SIGINT)
-            watch.communicate(timeout=WAITS)
+            ended_early(watch)
         assert watch.returncode == 0
-        assert next(iter(iterations_of(received).values())) == 3
-        assert set(Counter(received_ids(received)).values()) == {1}
+        assert set(spans_in(received).values()) == {1}
+        assert set(records_in(received).values()) == {1}

@@ -206,6 +206,16 @@ def test_a_receiver_that_starts_late_gets_everything(make: Make, kind: Callable[
         until(lambda: taken(received) == [1, 2, 3, 4, 5], what="for five records")
 
 
+def test_what_is_no_request_holds_up_nothing(either: tuple[Received, Make]) -> None:
+    received, make = either
+    made = make("traces")
+    made.put(b"\xff\xff no request", 1)
+    made.put(EACH["traces"], 3)
+    assert made.flush(10)
+    assert [message.SerializeToString() for message in received.taken("traces")] == [EACH["traces"]]
+    assert dropped(made) == {"refused": 1}
+
+
 def test_an_answer_that_is_no_otlp_is_an_answer_all_the_same(make: Make) -> None:
     page = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 6\r\n\r\n\xff<html"
     with socket.create_server(("127.0.0.1", 0)) as server:

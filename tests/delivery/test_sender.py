@@ -15,6 +15,7 @@ from bodies import logs, numbers_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ralph_otel.catalog.attributes import DROP_REASON
 from ralph_otel.exporters.delivery import payload, sender
 from ralph_otel.exporters.delivery.answers import Outcome, Verdict, by_http, oversized, unreachable
 from ralph_otel.exporters.delivery.dropped import Dropped, Reason, read
@@ -402,6 +403,20 @@ def test_a_failure_of_our_own_is_said_and_costs_nothing_that_waits(
         until(lambda: any("please report" in line for line in heard), what="for the line")
     assert made.flush(10)
     assert wire.numbers == [1]
+
+
+def test_who_is_told_and_fails_holds_up_nothing(make: Make, heard: list[str]) -> None:
+    wire = Script()
+    made = make(wire, taken=_no_space)
+    made.put(logs(1), 1)
+    made.put(logs(2), 1)
+    assert made.flush(10)
+    assert wire.numbers == [1, 2]
+    assert any("No space" in line for line in heard)
+
+
+def test_the_catalog_has_every_reason() -> None:
+    assert DROP_REASON.values == tuple(Reason)
 
 
 VERDICTS = st.sampled_from([TAKEN, TAKEN, TAKEN, BUSY, unreachable(OSError()), by_http(400), LARGE])

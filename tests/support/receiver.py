@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # grpcio has no types
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb
@@ -214,7 +215,11 @@ class HttpReceiver:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 signal = self.path.rpartition("/")[2]
                 known = _SIGNALS.get(signal)
-                message = known[1].FromString(body) if known else None
+                try:
+                    message = known[1].FromString(body) if known else None
+                except DecodeError:
+                    self.send_error(400)
+                    return
                 reply = received.reply() if known else Reply(404)
                 received.requests.append(Request(signal, self.path, headers, message, reply))
                 if reply.hang:

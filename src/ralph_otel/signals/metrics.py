@@ -272,21 +272,21 @@ def observe_age(meter: Meter, prefix: str, runs: Callable[[], Iterable[RunState]
     meter.create_observable_gauge(metric.full_name(prefix), [ages], metric.unit, metric.description)
 
 
-Counts = Mapping[str, int | Mapping[tuple[str, ...], int]]
-"""Our own health: each figure by its name in the catalog without `ralph_otel.`, or of several attributes' values."""
+Figure = int | Mapping[tuple[str, ...], int]
+"""What a metric of our own health comes to: a number, or one for each of its attributes' values."""
 
 
-def observe_health(meter: Meter, counts: Callable[[], Counts]) -> None:
+def observe_health(meter: Meter, figure: Callable[[str], Figure]) -> None:
     """Make the metrics of our own health.
 
     Args:
         meter: where they are made.
-        counts: gives the figures.
+        figure: gives each by its name in the catalog without `ralph_otel.`.
     """
     for metric in HEALTH:
 
         def observe(options: CallbackOptions, metric: Metric = metric) -> Iterable[Observation]:
-            found = counts().get(metric.name.removeprefix("ralph_otel."), {})
+            found = figure(metric.name.removeprefix("ralph_otel."))
             if isinstance(found, int):
                 return [Observation(found)]
             names = [attribute.name for attribute in metric.attributes]

@@ -42,6 +42,9 @@ class Verdict:
     rejected: int = 0
 
 
+NO_REQUEST = Verdict(Outcome.REFUSED, "no OTLP request")
+"""The verdict on what is none, and is not sent."""
+
 _HTTP = {
     413: Outcome.TOO_LARGE,
     429: Outcome.LATER,

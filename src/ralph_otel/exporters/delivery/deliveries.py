@@ -100,18 +100,16 @@ class Deliveries:
 
     # -- its figures ---------------------------------------------------------------------------------------------------
 
-    def health(self) -> dict[str, dict[tuple[str, ...], int]]:
-        """By the names of the catalog without `ralph_otel.`, and by their attributes' values."""
-        waiting = {signal: sender.waiting() for signal, sender in self._senders.items()}
-        return {
-            "waiting_requests": {(signal,): requests for signal, (requests, _) in waiting.items()},
-            "waiting_size": {(signal,): size for signal, (_, size) in waiting.items()},
-            "undelivered": {
+    def figure(self, name: str) -> dict[tuple[str, ...], int]:
+        """A metric of the catalog, by its name without `ralph_otel.`: what it comes to by its attributes' values."""
+        if name == "undelivered":
+            return {
                 (signal, reason.value): items
                 for signal, dropped in self._dropped.items()
                 for reason, items in list(dropped.counts.items())
-            },
-        }
+            }
+        which = ("waiting_requests", "waiting_size").index(name)
+        return {(signal,): sender.waiting()[which] for signal, sender in self._senders.items()}
 
 
 def queues(home: Path) -> Path:

@@ -116,7 +116,8 @@ def tag_of(run: str) -> str:
 def ids_by_run(body: bytes) -> dict[str, list[str]]:
     """The ids of the spans in a serialized request, by their run as a file's name."""
     ids: dict[str, list[str]] = {}
-    for span in payload.items("traces", payload.request_class("traces").FromString(body)):
+    request = payload.parsed("traces", body)
+    for span in payload.items("traces", request) if request is not None else ():
         run = next((pair.value.string_value for pair in span.attributes if pair.key == RUN_ID.name), "_")
         ids.setdefault(as_name(run), []).append(span.span_id.hex())
     return ids

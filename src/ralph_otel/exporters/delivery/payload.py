@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from ralph_otel.exporters.otlp import Signal
 
 
@@ -38,6 +40,14 @@ def request_class(signal: Signal) -> Any:
 def response_class(signal: Signal) -> Any:
     """The class of the answers to them."""
     return _of(signal, "Response")
+
+
+def parsed(signal: Signal, body: bytes) -> Any | None:
+    """A serialized request; None where it is none."""
+    try:
+        return request_class(signal).FromString(body)
+    except DecodeError:
+        return None
 
 
 def _of(signal: Signal, what: str) -> Any:

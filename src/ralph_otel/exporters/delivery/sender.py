@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -17,6 +18,7 @@ from ralph_otel.exporters.delivery.answers import LONGEST_WAIT, Outcome, Verdict
 from ralph_otel.exporters.delivery.dropped import Dropped, Reason
 from ralph_otel.exporters.delivery.queue import SEVERAL, DamagedError, Queue, State, Waiting
 from ralph_otel.exporters.delivery.wire import Wire
+from ralph_otel.guard import guarded
 from ralph_otel.notices import notice, shown
 
 _FIRST, _LONGEST = 1.0, 30.0
@@ -297,7 +299,7 @@ class Sender:
             if (rejected := min(verdict.rejected, items)) > 0:
                 self._give_up(Reason.REJECTED, rejected, verdict)
             if self._taken is not None:
-                self._taken(body)
+                guarded(self._wire.name, partial(self._taken, body))
         elif verdict.outcome is Outcome.REFUSED:
             self._give_up(Reason.REFUSED, items, verdict)
         else:
@@ -309,7 +311,9 @@ class Sender:
 
     def _halves(self, body: bytes) -> list[Part]:
         signal = self._wire.signal
-        request = payload.request_class(signal).FromString(body)
+        request = payload.parsed(signal, body)
+        if request is None:
+            return []
         return [(half.SerializeToString(), payload.count(signal, half)) for half in payload.halves(signal, request)]
 
     def _give_up(self, reason: Reason, items: int, verdict: Verdict) -> None:

@@ -21,7 +21,7 @@ import requests  # the exporters bring it
 from ralph_otel.exporters import otlp
 from ralph_otel.exporters.delivered import address
 from ralph_otel.exporters.delivery import payload
-from ralph_otel.exporters.delivery.answers import Verdict, by_grpc, by_http, oversized, unreachable
+from ralph_otel.exporters.delivery.answers import NO_REQUEST, Verdict, by_grpc, by_http, oversized, unreachable
 from ralph_otel.exporters.otlp import Signal
 
 _MODULES = {
@@ -178,6 +178,7 @@ class GrpcWire(Wire):
 
     protocol = "grpc"
     limit = 4 * _MIB
+    _message: Any = None
 
     def _make(self) -> Any:
         for name in ("error_details", "status"):
@@ -190,10 +191,9 @@ class GrpcWire(Wire):
         """Called by the exporter in the place of the stub's: send the request that is meant."""
         import grpc  # type: ignore[import-untyped]  # grpcio has no types
 
-        message = payload.request_class(self.signal).FromString(self._body)
         try:
             answer = self._stub.Export(
-                request=message, metadata=metadata, timeout=min(timeout or self._timeout, self._timeout)
+                request=self._message, metadata=metadata, timeout=min(timeout or self._timeout, self._timeout)
             )
             self._verdict = by_grpc("OK", rejected=payload.rejected(self.signal, answer))
         except grpc.RpcError as error:
@@ -203,6 +203,9 @@ class GrpcWire(Wire):
 
     def send(self, body: bytes, timeout: float) -> Verdict:
         """As of any wire; after a failure the next one connects anew: a channel may take minutes to try again."""
+        self._message = payload.parsed(self.signal, body)
+        if self._message is None:
+            return NO_REQUEST
         verdict = super().send(body, timeout)
         if verdict.said == "gRPC UNAVAILABLE":
             self.close()
