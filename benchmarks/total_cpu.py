@@ -20,7 +20,7 @@ from benchmarks.by_hand import OnSdk, UsualOnSdk
 from benchmarks.rounds import alternate, middle, ratio
 from benchmarks.workload import SPANS, Discard, Providers, folder, iterate
 from ralph_otel import MetricsCollector, MetricsConfig
-from ralph_otel.exporters import otlp
+from ralph_otel.exporters.delivery.deliveries import Deliveries
 from ralph_otel.probe import Loop
 
 _ONLY_TRACES = {
@@ -35,7 +35,7 @@ class Ours:
 
     def __init__(self, home: Path, stack: ExitStack) -> None:
         self._exporter = Discard()
-        stack.enter_context(mock.patch.object(otlp, "span_exporter", return_value=self._exporter))
+        stack.enter_context(mock.patch.object(Deliveries, "spans", return_value=self._exporter))
         stack.enter_context(mock.patch.dict("os.environ", _ONLY_TRACES))
         config = MetricsConfig(home=home, resources=False, export_format="otlp")
         self._collector = MetricsCollector(config)

@@ -42,6 +42,8 @@ def test_the_defaults_are_the_seeds(home: Path) -> None:
         "service_name": "ralph-loop",
         "resources": True,
         "queue_size": 10_000,
+        "waiting_size": 64 * 1024 * 1024,
+        "waiting_age": 259_200.0,
         "trace_iterations": 500,
         "capture_logging": False,
         "redact": None,
@@ -73,6 +75,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("service_name", "nightly ✓", "nightly ✓"),
     ("resources", "off", False),
     ("queue_size", "1", 1),
+    ("waiting_size", "1.5GiB", 1_610_612_736),
+    ("waiting_age", "36h", 129_600.0),
     ("trace_iterations", "0", 0),
     ("capture_logging", "true", True),
     ("redact", "sk-[a-z]+|x", ("sk-[a-z]+|x",)),
@@ -80,6 +84,23 @@ GOOD: list[tuple[str, str, Any]] = [
     ("web_insecure", "yes", True),
     ("web_hosts", "Loops.example.com., build_7", ("loops.example.com", "build_7")),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("500", 500),
+        ("500B", 500),
+        ("1k", 1000),
+        ("2 kB", 2000),
+        ("1KiB", 1024),
+        ("1mib", 1 << 20),
+        ("3G", 3 * 10**9),
+    ],
+)
+def test_a_size_may_have_a_unit(text: str, size: int) -> None:
+    assert MetricsConfig(waiting_size=text).waiting_size == size
 
 
 @pytest.mark.parametrize(("field", "text", "value"), GOOD)
@@ -113,6 +134,8 @@ def test_every_field_is_in_that_table() -> None:
         ("home", Path("/a/b"), Path("/a/b")),
         ("enabled", False, False),
         ("queue_size", 5, 5),
+        ("waiting_size", 0, 0),
+        ("waiting_age", 60, 60.0),
     ],
 )
 def test_arguments_may_have_pythons_types(field: str, given: Any, value: Any) -> None:
@@ -196,6 +219,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("queue_size", 0, "0 will not do; it must be a whole number from 1 to 10000000"),
     ("queue_size", "many", "'many' will not do; it must be a whole number from 1 to 10000000"),
     ("queue_size", 10**5000, "bits will not do; it must be a whole number from 1 to 10000000"),
+    ("waiting_size", -1, "-1 will not do; it must be a size such as 64MiB, 500kB or 0"),
+    ("waiting_size", "64 parsecs", "'64 parsecs' will not do; it must be a size"),
+    ("waiting_size", True, "True will not do; it must be a size"),
+    ("waiting_age", "soon", "'soon' will not do; it must be a duration"),
     ("trace_iterations", -1, "-1 will not do; it must be a whole number from 0 to 10000000"),
 ]
 

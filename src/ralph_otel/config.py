@@ -32,6 +32,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "service_name": settings.text,
     "resources": settings.flag,
     "queue_size": settings.count,
+    "waiting_size": settings.size,
+    "waiting_age": settings.seconds,
     "trace_iterations": settings.most,
     "capture_logging": settings.flag,
     "redact": settings.patterns,
@@ -55,6 +57,8 @@ _DEFAULTS: dict[str, Any] = {
     "service_name": "ralph-loop",
     "resources": True,
     "queue_size": 10_000,
+    "waiting_size": 64 << 20,
+    "waiting_age": 72 * 3600.0,
     "trace_iterations": 500,
     "capture_logging": False,
     "redact": None,
@@ -82,6 +86,9 @@ class MetricsConfig:
         service_name: the resource's `service.name`.
         resources: whether processor and memory use are sampled.
         queue_size: how many events may wait in memory where there is no journal to hold them.
+        waiting_size: bytes, or a text such as `64MiB`, that may wait on disk for an OTLP receiver, of each signal and
+            receiver; the oldest make room. 0: nothing is kept on disk.
+        waiting_age: seconds, or a text such as `72h`, that it may wait.
         trace_iterations: after so many iterations a loop goes on in a trace of its own, linked to the one before, so
             that each can be looked at; 0: never.
         capture_logging: whether what the process logs by Python's `logging` goes out as log records, too, in the span
@@ -104,6 +111,8 @@ class MetricsConfig:
     service_name: str
     resources: bool
     queue_size: int
+    waiting_size: int
+    waiting_age: float
     trace_iterations: int
     capture_logging: bool
     redact: tuple[str, ...] | None
@@ -127,6 +136,8 @@ class MetricsConfig:
         service_name: str | None = None,
         resources: bool | None = None,
         queue_size: int | None = None,
+        waiting_size: int | str | None = None,
+        waiting_age: float | str | None = None,
         trace_iterations: int | None = None,
         capture_logging: bool | None = None,
         redact: Sequence[str] | str | None = None,

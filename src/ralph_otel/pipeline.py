@@ -6,11 +6,10 @@ with `ralph_otel` itself. What cannot be set up is said in one line and left out
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +26,12 @@ from opentelemetry.trace import TracerProvider as APITracerProvider
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import SnapshotReader
-from ralph_otel.files import write_atomically
 from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice, shown
 from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL
-from ralph_otel.signals.metrics import MetricSignals, observe_age, observe_health
+from ralph_otel.signals.metrics import Figure, MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
@@ -41,12 +39,15 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    from ralph_otel.exporters.delivery.deliveries import Deliveries
     from ralph_otel.exporters.prometheus import PrometheusServer
     from ralph_otel.signals.logs import LogSignals
     from ralph_otel.signals.resources import ResourceSampler
     from ralph_otel.signals.traces import TraceSignals
 
 Format = MetricsExportFormat
+_SHARE = 0.8
+"""Of the time for the end, what a receiver that does not answer is waited for; the process needs some to end, too."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Pipeline:
         config: MetricsConfig,
         instance_id: str,
         runs: Callable[[], Iterable[RunState]],
-        counts: Callable[[], dict[str, int]],
+        counts: Callable[[], Mapping[str, int]],
         runner_pid: int | None = None,
         export: bool = True,
         host: Host | None = None,
@@ -100,6 +101,7 @@ class Pipeline:
         self._provider: MeterProvider | None = None
         self._reader: SnapshotReader | None = None
         self._files: list[TextIO] = []
+        self.deliveries = self._make_deliveries()
         self._make_metrics()
         self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
         self._span_processor: BatchSpanProcessor | None = None
@@ -111,19 +113,28 @@ class Pipeline:
     # -- signals -------------------------------------------------------------------------------------------------------
 
     def record(self, line: Line, state: RunState, live: bool = True) -> None:
-        """Make the signals of a completed line; of one that an earlier process has recorded, no log record."""
+        """Make the signals of a completed line; of one that an earlier process has recorded, what that has not sent."""
         self._metrics.record(line, state)
         self.record_trace(line, state, live)
 
-    def record_trace(self, line: Line, state: RunState, live: bool) -> None:
-        """Make the spans and log records of a line, of a run whose metrics are not ours, say.
+    def record_trace(self, line: Line, state: RunState, live: bool, dead: bool = False) -> None:
+        """Make the span and the log record of a line, of a run whose metrics are not ours, say.
 
-        Our exporter sends the spans that have not been delivered; log records, and to a host's pipeline everything, go
-        out where the line is `live`: written just now.
+        Spans go out that have not been delivered; a host's pipeline gets those of live lines only.
+
+        Args:
+            line: a completed line.
+            state: its run's state after it.
+            live: whether it was written just now. Of others a log record goes out only if the process that recorded
+                them was killed before it had handed it over.
+            dead: whether the run was killed: then none was handed over of which nothing is known.
         """
+        logged = self.deliveries.logged if self.deliveries is not None else None
+        if logged is not None and (live or dead) and line["type"] == "loop.started":
+            logged.begin(line["loop"])
         if self._traces is not None and (live or self._host is None):
             self._traces.record(line, state)
-        if self._logs is not None and live:
+        if self._logs is not None and (live or (logged is not None and logged.missing(line))):
             self._logs.record(line, state)
 
     def end_batch(self) -> None:
@@ -157,8 +168,10 @@ class Pipeline:
         if self._wants(Format.PROMETHEUS) and textfile is not None and is_textfile(textfile):
             guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
         if self._wants(Format.JSON):
+            from ralph_otel.exporters.json_file import write_json
+
             target = self._config.target(Format.JSON)
-            guarded(f"json target {shown(target)}", partial(_write_json, target, metrics))
+            guarded(f"json target {shown(target)}", partial(write_json, target, metrics))
 
     def _write_textfile(self, path: Path) -> None:
         from ralph_otel.exporters.prometheus import target_labels, write_textfile
@@ -176,7 +189,10 @@ class Pipeline:
 
     def flush(self, timeout: float) -> None:
         """Send what waits, for at most `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         together([provider.force_flush for provider in self._providers()], timeout)
+        if self.deliveries is not None:
+            self.deliveries.flush(deadline - time.monotonic())
 
     def _providers(self) -> list[MeterProvider | BatchSpanProcessor | LoggerProvider]:
         providers = (self._provider, self._span_processor, self._logger_provider)
@@ -188,10 +204,13 @@ class Pipeline:
             logging.getLogger().removeHandler(self._captured)
         if self._sampler is not None:
             self._sampler.stop()
+        deadline = time.monotonic() + timeout
         calls: list[Callable[[], Any]] = [provider.shutdown for provider in self._providers()]
         if self._server is not None:
             calls.append(self._close_server)
         together(calls, timeout)
+        if self.deliveries is not None:  # what the providers had is on disk now, so nothing depends on the time left
+            self.deliveries.stop(_SHARE * (deadline - time.monotonic()))
         for file in self._files:
             file.close()
 
@@ -219,11 +238,17 @@ class Pipeline:
         self._metrics = MetricSignals(meter, config.prefix, config.duration_buckets, config.enable_histograms)
         if self._export or self._host is not None:
             observe_age(meter, config.prefix, self._runs)
-            observe_health(meter, self._counts)
+            observe_health(meter, self._health)
         if self._sampler is not None:
             from ralph_otel.signals import resources
 
             resources.observe(meter, self._sampler, self._common_attributes)
+
+    def _health(self, name: str) -> Figure:
+        counts = self._counts()
+        if name in counts:
+            return counts[name]
+        return self.deliveries.figure(name) if self.deliveries is not None else {}
 
     def _make_meter(self) -> Meter:
         if self._host is not None:
@@ -255,10 +280,15 @@ class Pipeline:
         return PeriodicExportingMetricReader(exporter, export_interval_millis=self._config.collection_interval * 1000)
 
     def _add_otlp(self, readers: list[MetricReader]) -> None:
-        from ralph_otel.exporters import otlp
+        if self.deliveries is not None and self._pushes_metrics():
+            readers.append(self._periodic(self.deliveries.metrics()))
 
-        if self._pushes_metrics():
-            readers.append(self._periodic(otlp.metric_exporter(self._config.target(Format.OTLP))))
+    def _make_deliveries(self) -> Deliveries | None:
+        if not self._export or not self._wants(Format.OTLP):
+            return None
+        from ralph_otel.exporters.delivery.deliveries import Deliveries
+
+        return Deliveries(self._config)
 
     def _pushes_metrics(self) -> bool:
         from ralph_otel.exporters import otlp
@@ -320,11 +350,11 @@ class Pipeline:
         if self._host is not None:
             return TraceSignals(HostSpans(self._host.tracer_provider))
         target = self._config.target(Format.OTLP)
-        if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("traces", target):
+        if self.deliveries is None or not otlp.wanted("traces", target):
             return None
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        self._span_processor = BatchSpanProcessor(otlp.span_exporter(self._config.home, target))
+        self._span_processor = BatchSpanProcessor(self.deliveries.spans())
         return TraceSignals(OwnSpans(self._span_processor.on_end, self.resource))
 
     def _make_logs(self) -> LogSignals | None:
@@ -334,13 +364,13 @@ class Pipeline:
         if self._host is not None:
             return LogSignals(self._host.logger_provider)
         target = self._config.target(Format.OTLP)
-        if not self._export or not self._wants(Format.OTLP) or not otlp.wanted("logs", target):
+        if self.deliveries is None or not otlp.wanted("logs", target):
             return None
         from opentelemetry.sdk._logs import LoggerProvider
         from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
         provider = self._logger_provider = LoggerProvider(resource=self.resource, shutdown_on_exit=False)
-        provider.add_log_record_processor(BatchLogRecordProcessor(otlp.log_exporter(target)))
+        provider.add_log_record_processor(BatchLogRecordProcessor(self.deliveries.logs()))
         return LogSignals(lambda: provider)
 
     def _capture_logging(self) -> logging.Handler | None:
@@ -383,11 +413,3 @@ def _private(target: str) -> Path:
     path = Path(target).expanduser()
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     return path
-
-
-def _write_json(target: str | None, metrics: LoopMetrics) -> None:
-    """The aggregate as JSON: a file is replaced as a whole; without one, a line goes to stderr."""
-    if target is None:
-        print(json.dumps(metrics.to_dict()), file=sys.stderr, flush=True)  # noqa: T201 — what the user asked for
-        return
-    write_atomically(Path(target).expanduser(), (metrics.to_json() + "\n").encode(), 0o600)

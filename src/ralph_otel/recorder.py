@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -276,10 +277,11 @@ class Recorder:
     def _end_dead_runs(self) -> None:
         """Write the ends of runs that were killed, and export what they left open."""
         try:
+            if self._pipeline is not None and self._pipeline.deliveries is not None:
+                self._pipeline.deliveries.expire()
             if self._recovery is not None:
-                self._recovery.recover(
-                    self._config.home, self._pipeline.record_trace if self._pipeline is not None else None
-                )
+                record = partial(self._pipeline.record_trace, dead=True) if self._pipeline is not None else None
+                self._recovery.recover(self._config.home, record)
         except Exception as error:  # noqa: BLE001 — whoever starts next will try again
             notice(f"recovery: {type(error).__name__}: {error}")
 

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.exporters import otlp
+from ralph_otel.exporters.delivery.deliveries import Deliveries, queues
 from ralph_otel.pipeline import Pipeline
 from ralph_otel.runs import fold
 from ralph_otel.sdk_logging import tame_sdk_logging
@@ -122,7 +123,9 @@ def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60
     Raises:
         OSError: the journal cannot be read.
     """
-    run = Replay(path.stem, endpoint, config, timeout, again)
+    began = time.monotonic()
+    _send_what_waits(endpoint, config, timeout)
+    run = Replay(path.stem, endpoint, config, timeout - (time.monotonic() - began), again)
     folded = fold(path, run.record)
     for state in folded.states.by_run.values():
         if state.active:
@@ -131,6 +134,17 @@ def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60
     run.send_metrics(folded.run)
     run.problems += [f"a line is skipped: {problem}" for problem in folded.bad]
     return run
+
+
+def _send_what_waits(endpoint: str, config: MetricsConfig, timeout: float) -> None:
+    """Send what waits on disk for this endpoint: else the spans among it would be sent once more later."""
+    if not queues(config.home).is_dir():
+        return
+    waiting = Deliveries(config, endpoint)
+    waiting.spans()
+    waiting.metrics()
+    waiting.logs()
+    waiting.stop(timeout)
 
 
 def _end_of(state: RunState) -> Line:

@@ -48,6 +48,22 @@ def seconds(value: Any) -> float:
     return float(value)
 
 
+def size(value: Any) -> int:
+    """A size as bytes: a number, or a text such as `64MiB`, `500kB`, `1GB`.
+
+    Raises:
+        ValueError: it is neither, or negative.
+    """
+    found = _SIZE.fullmatch(str(value).strip())
+    if found is None or isinstance(value, bool):
+        raise ValueError("a size such as 64MiB, 500kB or 0")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index((unit or " ").upper()))
+
+
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)\s*(?:([KMGT])(i?))?B?", re.ASCII | re.IGNORECASE)
+
+
 def interval(value: Any) -> float:
     """A duration as `seconds`, of a length at which something can be done again and again."""
     duration = seconds(value)

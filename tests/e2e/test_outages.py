@@ -69,3 +69,40 @@ def test_nothing_is_lost_or_counted_twice_when_the_collector_is_restarted(
         assert spans["iteration"] == _CALLS
         records = Counter(record.event for record in log_records(collector.logs))
         assert records == Counter(f"ralph.{line['type']}" for line in run.lines())
+
+
+def test_what_a_loop_left_that_ended_during_an_outage_the_next_one_delivers(backends: Backends, tmp_path: Path) -> None:
+    place = tmp_path / "p"
+    project = Project(place, backends)
+    with backends.another_collector("away") as collector:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.otlp}
+        command = ["ralph-otel", "run", "--", "bash", "-c", GATED.replace(" 3 4 5", "")]
+        with project.started(*command, **variables) as process:
+            (place / "go.1").touch()
+            until(lambda: list((place / "home" / "runs").glob("*.jsonl")), what="for a journal")
+            run = project.only_run()
+            until(lambda: len(run.lines("iteration.finished")) == 1, what="for the first iteration")
+            collector.kill()
+            (place / "go.2").touch()
+            process.communicate(timeout=60)
+        assert process.returncode == 0
+        collector.start()
+        with project.started(*command, **variables) as process:
+            process.communicate(timeout=60)
+
+        def total() -> float:
+            samples = backends.prometheus.query(f'sum(ralph_loop_iterations_total{{instance="{run.id}"}})')
+            return samples[0].value if samples else 0
+
+        until(lambda: total() == 2, what="for both iterations in Prometheus")
+        names = Counter({"iteration": 2, "invoke_agent claude": 2, "loop bash": 1})
+        until(
+            lambda: names <= Counter(span.name for span in backends.jaeger.trace(run.trace_id)),
+            what="for all spans in Jaeger",
+        )
+        spans = Counter(span.name for span in backends.jaeger.trace(run.trace_id))
+        assert {name: spans[name] for name in names} == names
+        records = Counter(
+            record.event for record in log_records(collector.logs) if record.attributes["ralph.run.id"] == run.id
+        )
+        assert records == Counter(f"ralph.{line['type']}" for line in run.lines())

@@ -22,7 +22,7 @@ class TestTelemetryDropping:
         scene.add(scene.names(f"ralph_otel.{name}"), PROCESS, values)
         return scene
 
-    @pytest.mark.parametrize("name", ["dropped_events", "journal_errors", "refused_series", "bad_lines"])
+    @pytest.mark.parametrize("name", ["dropped_events", "journal_errors", "refused_series", "undelivered", "bad_lines"])
     def test_each_kind_of_loss(self, judge: Judge, name: str) -> None:
         scene = self.lost(name, [*flat(0, 10), *flat(12, 30)])
         scene.fires(self.ALERT, 9)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # grpcio has no types
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs_pb
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
@@ -34,6 +38,36 @@ _SIGNALS: dict[str, tuple[str, Any, Any]] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What a request is answered with.
+
+    Args:
+        status: by HTTP 200, 400, 503 …; by gRPC the status that means the same, unless `code` says which.
+        code: by gRPC, the name of the status.
+        headers: by HTTP, further headers.
+        rejected: how many items a partial success says were left out.
+        delay: by gRPC, the seconds of a `RetryInfo`.
+        details: by gRPC, the text of the status.
+        cut: by HTTP, where the connection breaks off: `answer`, before it, or `body`, in the middle of its body.
+        hang: take the request and never answer.
+    """
+
+    status: int = 200
+    code: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rejected: int = 0
+    delay: float | None = None
+    details: str = "as the test wants it"
+    cut: str = ""
+    hang: bool = False
+
+    @property
+    def taken(self) -> bool:
+        """Whether the sender is told that the request was taken."""
+        return self.status == 200 and self.code in ("", "OK") and self.cut != "answer" and not self.hang
+
+
 @dataclass
 class Request:
     """One export as it came."""
@@ -45,6 +79,8 @@ class Request:
     """Names in lower case."""
     message: Any
     """The decoded request."""
+    reply: Reply = field(default_factory=Reply)
+    """What it was answered with."""
 
 
 @dataclass
@@ -59,11 +95,21 @@ class Received:
     """Take requests and never answer."""
     requests: list[Request] = field(default_factory=list)
     """Every request, those that were answered with an error too."""
+    script: list[Reply] = field(default_factory=list)
+    """How the next requests are answered, before `status` and `silent` count again."""
     ended: threading.Event = field(default_factory=threading.Event)
+
+    def reply(self) -> Reply:
+        """How a request that has just come is answered."""
+        return self.script.pop(0) if self.script else Reply(self.status, hang=self.silent)
 
     def of(self, signal: str) -> list[Any]:
         """The decoded requests of a signal, in order."""
         return [request.message for request in list(self.requests) if request.signal == signal]
+
+    def taken(self, signal: str) -> list[Any]:
+        """Those of them whose sender was told that they were taken."""
+        return [each.message for each in list(self.requests) if each.signal == signal and each.reply.taken]
 
     def wait_for(self, signal: str, count: int = 1, seconds: float = 20) -> None:
         """Return once so many requests of a signal have come."""
@@ -135,8 +181,24 @@ def points(metric: Metric) -> dict[frozenset[tuple[str, Any]], Any]:
     return found
 
 
+def _answer(signal: str, reply: Reply) -> Any:
+    answer = _SIGNALS[signal][2]()
+    if reply.rejected:
+        name = {"metrics": "data_points", "traces": "spans", "logs": "log_records"}[signal]
+        setattr(answer.partial_success, f"rejected_{name}", reply.rejected)
+        answer.partial_success.error_message = "as the test wants it"
+    return answer
+
+
 class HttpReceiver:
-    """OTLP/HTTP with protobuf. Use with `with`; gives a `Received`."""
+    """OTLP/HTTP with protobuf. Use with `with`; gives a `Received`.
+
+    Args:
+        port: where it listens; 0: anywhere.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
 
     def __enter__(self) -> Received:
         received = Received()
@@ -148,26 +210,38 @@ class HttpReceiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
+                elif self.headers.get("Content-Encoding") == "deflate":
+                    body = zlib.decompress(body)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 signal = self.path.rpartition("/")[2]
                 known = _SIGNALS.get(signal)
-                message = known[1].FromString(body) if known else None
-                received.requests.append(Request(signal, self.path, headers, message))
-                if received.silent:
-                    received.ended.wait(60)
+                try:
+                    message = known[1].FromString(body) if known else None
+                except DecodeError:
+                    self.send_error(400)
                     return
-                answer = known[2]().SerializeToString() if known else b""
-                self.send_response(received.status if known else 404)
+                reply = received.reply() if known else Reply(404)
+                received.requests.append(Request(signal, self.path, headers, message, reply))
+                if reply.hang:
+                    received.ended.wait(60)
+                if reply.hang or reply.cut == "answer":
+                    self.close_connection = True
+                    return
+                answer = _answer(signal, reply).SerializeToString() if known else b""
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Type", "application/x-protobuf")
-                self.send_header("Content-Length", str(len(answer)))
+                self.send_header("Content-Length", str(len(answer) + 100 * (reply.cut == "body")))
                 self.end_headers()
                 self.wfile.write(answer)
+                self.close_connection = self.close_connection or reply.cut == "body"
 
             def log_message(self, *args: Any) -> None:
                 """Nothing on stderr for a request."""
 
         self._received = received
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
         received.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -186,14 +260,17 @@ _GRPC_STATUS = {400: grpc.StatusCode.INVALID_ARGUMENT, 503: grpc.StatusCode.UNAV
 
 
 class GrpcReceiver:
-    """OTLP/gRPC. Use with `with`; gives a `Received`."""
+    """OTLP/gRPC, likewise."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
 
     def __enter__(self) -> Received:
         received = self._received = Received()
         self._pool = ThreadPoolExecutor(8)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers(tuple(_service(received, signal) for signal in _SIGNALS))
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
         self._server.start()
         received.url = f"http://127.0.0.1:{port}"
         return received
@@ -204,17 +281,30 @@ class GrpcReceiver:
         self._pool.shutdown(wait=False)
 
 
+def _retry_info(seconds: float) -> bytes:
+    """A status with a `RetryInfo` in its details, as servers send it."""
+    info = RetryInfo()
+    info.retry_delay.FromNanoseconds(round(seconds * 1e9))
+    status = Status()
+    status.details.add().Pack(info)
+    return bytes(status.SerializeToString())
+
+
 def _service(received: Received, signal: str) -> Any:
-    name, request_type, response_type = _SIGNALS[signal]
+    name, request_type, _ = _SIGNALS[signal]
 
     def export(message: Any, context: Any) -> Any:
         headers = {each.key.lower(): each.value for each in context.invocation_metadata()}
-        received.requests.append(Request(signal, f"/{name}/Export", headers, message))
-        if received.silent:
+        reply = received.reply()
+        received.requests.append(Request(signal, f"/{name}/Export", headers, message, reply))
+        if reply.hang:
             received.ended.wait(60)
-        if received.status != 200:
-            context.abort(_GRPC_STATUS.get(received.status, grpc.StatusCode.UNKNOWN), "as the test wants it")
-        return response_type()
+        if not reply.taken:
+            if reply.delay is not None:
+                context.set_trailing_metadata((("grpc-status-details-bin", _retry_info(reply.delay)),))
+            code = grpc.StatusCode[reply.code] if reply.code else _GRPC_STATUS.get(reply.status)
+            context.abort(code or grpc.StatusCode.UNKNOWN, reply.details)
+        return _answer(signal, reply)
 
     handler = grpc.unary_unary_rpc_method_handler(
         export,

@@ -35,10 +35,16 @@ TOKEN_TYPE = Attribute(
 COST_SOURCE = Attribute("ralph.cost.source", "Who says what it cost.", events.COST_SOURCES)
 TOOL = Attribute("gen_ai.tool.name", "The tool's name.")
 ERROR_TYPE = Attribute("error.type", "The class of the error.")
+SIGNAL = Attribute("ralph.signal", "What is sent by OTLP.", ("metrics", "traces", "logs"))
+DROP_REASON = Attribute(
+    "ralph.drop.reason", "Why it was given up.",
+    ("refused", "rejected", "too_large", "too_old", "no_room", "damaged", "unsaved"),
+)  # fmt: skip
 ROLE = Attribute("ralph.process.role", "The runner's own process, or all processes below it.", events.ROLES)
 
 # -- of spans and log records only: these may have as many values as they like --------------------------------------
 
+LOG_ID = Attribute("log.record.uid", "The record's own id, the same whenever it is made from the same event.")
 RUN_ID = Attribute("ralph.run.id", "The run id.")
 TRACE_PART = Attribute("ralph.trace.part", "The number of the trace in the loop, where it has several.")
 ITERATIONS = Attribute("ralph.iterations", "Iterations that finished.")

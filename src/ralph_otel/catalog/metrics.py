@@ -10,11 +10,13 @@ from ralph_otel.catalog.attributes import (
     AGENT,
     CHANGE,
     COST_SOURCE,
+    DROP_REASON,
     ERROR_TYPE,
     MODEL,
     OUTCOME,
     REBOOT_REASON,
     ROLE,
+    SIGNAL,
     STOP_REASON,
     TEST_OUTCOME,
     TEST_STATUS,
@@ -321,6 +323,20 @@ HEALTH: tuple[Metric, ...] = (
     Metric(
         "ralph_otel.refused_series", Kind.OBSERVABLE_COUNTER, "{measurement}",
         "Generic measurements refused for their name, or because there were too many names.", absolute=True,
+    ),
+    Metric(
+        "ralph_otel.waiting_requests", Kind.OBSERVABLE_GAUGE, "{request}",
+        "Requests that wait for the OTLP receiver; those of other loops of the same home folder, too.", (SIGNAL,),
+        absolute=True,
+    ),
+    Metric(
+        "ralph_otel.waiting_size", Kind.OBSERVABLE_GAUGE, "By", "Bytes of the requests that wait.", (SIGNAL,),
+        absolute=True,
+    ),
+    Metric(
+        "ralph_otel.undelivered", Kind.OBSERVABLE_COUNTER, "{item}",
+        "Spans, data points and log records that were given up and will not reach the OTLP receiver.",
+        (SIGNAL, DROP_REASON), absolute=True,
     ),
 )  # fmt: skip
 """Our own health; on every exporter, so that what is missing can be seen to be missing."""

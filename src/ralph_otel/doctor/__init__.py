@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ralph_otel.config import MetricsConfig
-from ralph_otel.doctor import configuration, endpoints, environment, journals, otlp
+from ralph_otel.doctor import configuration, delivery, endpoints, environment, journals, otlp
 from ralph_otel.doctor.findings import Check, Finding, Level, Subject, problem
 from ralph_otel.exporters.otlp import protocol
 from ralph_otel.notices import logger, shown
@@ -32,6 +32,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("variables", configuration.variables),
     ("prometheus", endpoints.prometheus),
     ("otlp", otlp.otlp),
+    ("delivery", delivery.delivery),
     ("statsd", endpoints.statsd),
     ("files", endpoints.files),
     ("home", journals.folder),

@@ -19,7 +19,7 @@ import requests  # the exporters bring it
 from ralph_otel.config import MetricsExportFormat
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.doctor.samples import samples
-from ralph_otel.exporters.otlp import Signal, _arguments, protocol, wanted
+from ralph_otel.exporters.otlp import Signal, arguments, protocol, wanted
 from ralph_otel.notices import public_url, shown
 
 SIGNALS: tuple[Signal, ...] = ("metrics", "traces", "logs")
@@ -159,7 +159,7 @@ def _exporter(signal: Signal, how: str, target: str | None, answer: Answer) -> A
     module, name = _EXPORTERS[signal]
     kind = "grpc" if how == "grpc" else "http"
     cls = getattr(import_module(f"opentelemetry.exporter.otlp.proto.{kind}.{module}"), name)
-    options = _arguments(signal, target, how)
+    options = arguments(signal, target, how)
     cls(**options).shutdown()  # what the variables say of timeouts counts for a loop, though not here
     if kind == "http":
         return cls(timeout=TIMEOUT, session=_HttpWitness(answer), **options)

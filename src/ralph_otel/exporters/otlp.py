@@ -71,7 +71,7 @@ def _port(endpoint: str) -> int | None:
         return None
 
 
-def _arguments(signal: Signal, target: str | None, how: str) -> dict[str, Any]:
+def arguments(signal: Signal, target: str | None, how: str) -> dict[str, Any]:
     """The endpoint as the exporter wants it; by HTTP each signal has a path of its own below the target."""
     if target is None:
         return {}
@@ -88,27 +88,27 @@ def metric_exporter(target: str | None = None) -> MetricExporter:
     if how == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
 
-        return GrpcExporter(**_arguments("metrics", target, how))
+        return GrpcExporter(**arguments("metrics", target, how))
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
-    return OTLPMetricExporter(**_arguments("metrics", target, how))
+    return OTLPMetricExporter(**arguments("metrics", target, how))
 
 
 def span_exporter(home: Path, target: str | None = None, again: bool = False) -> DeliveredOnce:
     """The exporter for spans, likewise; what it has delivered it notes in the home folder, and sends once."""
-    from ralph_otel.exporters.delivered import DeliveredOnce
+    from ralph_otel.exporters.delivered import Delivered, DeliveredOnce
 
     how = protocol("traces", target)
     exporter: SpanExporter
     if how == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
-        exporter = GrpcExporter(**_arguments("traces", target, how))
+        exporter = GrpcExporter(**arguments("traces", target, how))
     else:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        exporter = OTLPSpanExporter(**_arguments("traces", target, how))
-    return DeliveredOnce(exporter, str(getattr(exporter, "_endpoint", target)), home, again)
+        exporter = OTLPSpanExporter(**arguments("traces", target, how))
+    return DeliveredOnce(exporter, Delivered(str(getattr(exporter, "_endpoint", target)), home), again)
 
 
 def log_exporter(target: str | None = None) -> LogRecordExporter:
@@ -117,7 +117,7 @@ def log_exporter(target: str | None = None) -> LogRecordExporter:
     if how == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcExporter
 
-        return GrpcExporter(**_arguments("logs", target, how))
+        return GrpcExporter(**arguments("logs", target, how))
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 
-    return OTLPLogExporter(**_arguments("logs", target, how))
+    return OTLPLogExporter(**arguments("logs", target, how))

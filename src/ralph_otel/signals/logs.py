@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 
 from ralph_otel.catalog import LOGS, Log, Severity
-from ralph_otel.catalog.attributes import LOOP_NAME, RUN_ID, RUNNER
+from ralph_otel.catalog.attributes import LOG_ID, LOOP_NAME, RUN_ID, RUNNER
 from ralph_otel.events import ENVELOPE, Line
 from ralph_otel.signals.context import SCHEMA_URL, context_of
 from ralph_otel.state import RunState
@@ -36,14 +37,15 @@ class LogSignals:
             return
         row = LOGS.get(line["type"], _UNKNOWN)
         severity = _severity(row, line)
+        body = _body(line, row)
         logger.emit(
             LogRecord(
                 timestamp=line["ts"],
                 context=context_of(line, state),
                 severity_number=SeverityNumber(severity.value),
                 severity_text=severity.name,
-                body=row.body.format_map(_Fields(line)),
-                attributes=_attributes(line, state),
+                body=body,
+                attributes={LOG_ID.name: _id(line, body), **_attributes(line, state)},
                 event_name=f"ralph.{line['type']}",
             )
         )
@@ -70,6 +72,20 @@ def _severity(row: Log, line: Line) -> Severity:
     if line.get("outcome") in ("failure", "timeout") or (line["type"] == "tests.finished" and line["failed"]):
         return max(row.severity, Severity.WARN)
     return row.severity
+
+
+def record_id(line: Line) -> str:
+    """The id of an event's record: the same live, in a replay and after a crash, so that a receiver can tell."""
+    return _id(line, _body(line, LOGS.get(line["type"], _UNKNOWN)))
+
+
+def _id(line: Line, body: str) -> str:
+    whole = f"{line['loop']} {line['type']} {line['ts']} {line.get('span_id')} {body}"
+    return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _body(line: Line, row: Log) -> str:
+    return row.body.format_map(_Fields(line))
 
 
 def _attributes(line: Line, state: RunState) -> dict[str, Any]:

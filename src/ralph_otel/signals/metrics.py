@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -297,17 +297,26 @@ def observe_age(meter: Meter, prefix: str, runs: Callable[[], Iterable[RunState]
     meter.create_observable_gauge(metric.full_name(prefix), [ages], metric.unit, metric.description)
 
 
-def observe_health(meter: Meter, counts: Callable[[], dict[str, int]]) -> None:
-    """Make the counters of our own health.
+Figure = int | Mapping[tuple[str, ...], int]
+"""What a metric of our own health comes to: a number, or one for each of its attributes' values."""
+
+
+def observe_health(meter: Meter, figure: Callable[[str], Figure]) -> None:
+    """Make the metrics of our own health.
 
     Args:
         meter: where they are made.
-        counts: gives each count by its name in the catalog without `ralph_otel.`.
+        figure: gives each by its name in the catalog without `ralph_otel.`.
     """
     for metric in HEALTH:
-        name = metric.name.removeprefix("ralph_otel.")
 
-        def count(options: CallbackOptions, name: str = name) -> Iterable[Observation]:
-            return [Observation(counts()[name])]
+        def observe(options: CallbackOptions, metric: Metric = metric) -> Iterable[Observation]:
+            found = figure(metric.name.removeprefix("ralph_otel."))
+            if isinstance(found, int):
+                return [Observation(found)]
+            names = [attribute.name for attribute in metric.attributes]
+            return [Observation(value, dict(zip(names, key, strict=True))) for key, value in found.items()]
 
-        meter.create_observable_counter(metric.name, [count], metric.unit, metric.description)
+        gauge = metric.kind is Kind.OBSERVABLE_GAUGE
+        create = meter.create_observable_gauge if gauge else meter.create_observable_counter
+        create(metric.name, [observe], metric.unit, metric.description)

@@ -9,7 +9,13 @@ from ralph_otel.mixin.names import PROCESS
 from ralph_otel.mixin.promql import any_of, grown, marked, total
 
 _WINDOW = "15m"
-_LOST = ("ralph_otel.dropped_events", "ralph_otel.journal_errors", "ralph_otel.refused_series", "ralph_otel.bad_lines")
+_LOST = (
+    "ralph_otel.dropped_events",
+    "ralph_otel.journal_errors",
+    "ralph_otel.refused_series",
+    "ralph_otel.undelivered",
+    "ralph_otel.bad_lines",
+)
 COLLECTOR_FAILURES = (
     "otelcol_receiver_refused",
     "otelcol_receiver_failed",
@@ -45,7 +51,8 @@ def _dropping(e: Expressions) -> Alert:
         ),
         "ralph-otel loses events",
         "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run {{ $labels.instance }}): "
-        "its figures are incomplete. Look whether the disk of the journals is full or not writable.",
+        "its figures are incomplete. Look whether the disk of the journals is full or not writable, and ask ralph-otel "
+        "doctor what was given up and why.",
         ("bad_lines",),
         about=About.RECORDER,
     )

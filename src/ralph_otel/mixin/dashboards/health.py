@@ -41,6 +41,7 @@ def dashboard(config: MixinConfig) -> Dashboard:
         ),
         (
             Row("ralph-otel", (*_now(q), *_events(q))),
+            Row("Delivery by OTLP", _delivery(q)),
             Row("Scrapes", _scrapes(q)),
             Row("Collectors", _collectors()),
             Row("Rules", _rules()),
@@ -73,6 +74,32 @@ def _events(q: Queries) -> tuple[Panel, ...]:
             *(Query(f"sum({q.grown(name, INTERVAL)})", legend) for name, legend in _LOST.items()),
             Query(f"sum({q.grown('ralph_otel.doubted_times', INTERVAL)})", "times not believed"),
             width=12,
+        ),
+    )
+
+
+def _delivery(q: Queries) -> tuple[Panel, ...]:
+    """Loops of one home folder share what waits, and each says the same: hence the greatest."""
+    by = "by (ralph_signal)"
+    return (
+        lines(
+            "Waiting requests",
+            "What could not be sent yet. It falls when the receiver answers again.",
+            Query(f"max {by} ({q('ralph_otel.waiting_requests')})", "{{ralph_signal}}"),
+        ),
+        lines(
+            "Room that they take",
+            "On disk, packed. At `waiting_size` the oldest are given up.",
+            Query(f"max {by} ({q('ralph_otel.waiting_size')})", "{{ralph_signal}}"),
+            unit="bytes",
+        ),
+        bars(
+            "Given up",
+            "Spans, data points and log records that will not reach the receiver. Empty is good.",
+            Query(
+                f"sum by (ralph_signal, ralph_drop_reason) ({q.grown('ralph_otel.undelivered', INTERVAL)})",
+                "{{ralph_signal}} {{ralph_drop_reason}}",
+            ),
         ),
     )
 
