@@ -20,7 +20,6 @@ from opentelemetry.metrics import Meter
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TracerProvider as APITracerProvider
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
@@ -30,7 +29,7 @@ from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice, shown
 from ralph_otel.sdk_logging import tame_sdk_logging
-from ralph_otel.signals.context import SCHEMA_URL
+from ralph_otel.signals.context import SCHEMA_URL, resource_of
 from ralph_otel.signals.metrics import Figure, MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
@@ -96,7 +95,7 @@ class Pipeline:
         if self._export:
             tame_sdk_logging()
         self._instance_id = instance_id
-        self.resource = _resource(config, instance_id)
+        self.resource = resource_of(config, instance_id)
         self._sampler = _sampler(config, runner_pid) if export else None
         self._provider: MeterProvider | None = None
         self._reader: SnapshotReader | None = None
@@ -134,8 +133,10 @@ class Pipeline:
             logged.begin(line["loop"])
         if self._traces is not None and (live or self._host is None):
             self._traces.record(line, state)
-        if self._logs is not None and (live or (logged is not None and logged.missing(line))):
-            self._logs.record(line, state)
+        if self._logs is not None:
+            run_id = line["loop"]
+            known = None if live else partial(logged.known, run_id) if logged is not None else _all_known
+            self._logs.record(line, state, known)
 
     def end_batch(self) -> None:
         """A batch of lines has been recorded: let the instruments know."""
@@ -385,17 +386,8 @@ class Pipeline:
         return handler
 
 
-def _resource(config: MetricsConfig, instance_id: str) -> Resource:
-    attributes: dict[str, str | int] = {
-        "service.instance.id": instance_id,
-        "telemetry.distro.name": "ralph-otel",
-        "telemetry.distro.version": __version__,
-    }
-    if config.sources["service_name"] != "default" or "service.name=" not in os.environ.get(
-        "OTEL_RESOURCE_ATTRIBUTES", ""
-    ):
-        attributes["service.name"] = config.service_name
-    return Resource.create(attributes)
+def _all_known(record_id: str) -> bool:
+    return True
 
 
 def _sampler(config: MetricsConfig, runner_pid: int | None) -> ResourceSampler | None:

@@ -22,7 +22,7 @@ from ralph_otel.exporters.delivery.deliveries import queues
 from ralph_otel.exporters.delivery.dropped import Dropped, Reason, read
 from ralph_otel.exporters.delivery.queue import Queue, State
 from ralph_otel.replay import replay
-from ralph_otel.signals.logs import record_id
+from ralph_otel.signals.logs import RecordIds
 from support.ports import free_port, mute_server
 from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, points
 from support.tape import lines_of
@@ -139,8 +139,9 @@ def test_of_a_dead_run_the_records_are_made_that_were_not_handed_over(home: Path
     last = lines_of(journal)[-1]
     late = {**last, "type": "iteration.started", "iteration": 9, "ts": last["ts"] + 5}
     killed(journal, json.dumps(late), json.dumps({**late, "type": "error.raised", "error_type": "E"}))
-    *_, before = [line for line in lines_of(journal) if line["ts"] < late["ts"]]
-    handed.write_text(record_id(before))
+    ids = RecordIds()
+    *_, before = [ids.of(line) for line in lines_of(journal) if line["ts"] < late["ts"]]
+    handed.write_text(before)
     with HttpReceiver(port) as received:
         made = collector(port)
         made.start()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ralph_otel.signals.logs import record_id
+from ralph_otel.signals.logs import RecordIds
 from support.hosts import FOREIGN
 from support.ports import free_port, mute_server
 from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, points
@@ -95,7 +95,8 @@ def spans_of(journals: list[Path]) -> set[str]:
 
 def records_of(journals: list[Path]) -> set[str]:
     """The ids of the log records of all events in journals."""
-    return {record_id(line) for path in journals for line in lines_of(path)}
+    ids = RecordIds()
+    return {ids.of(line) for path in journals for line in lines_of(path)}
 
 
 def spans_in(received: Received) -> Counter[str]:

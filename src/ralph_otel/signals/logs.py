@@ -16,6 +16,8 @@ from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
 _ENVELOPE = {field.name for field in ENVELOPE} | {"trace_flags"}
+_MAX_RUNS = 1000
+"""Runs whose last events are remembered at once."""
 _UNKNOWN = Log("{type}", Severity.DEBUG)
 
 
@@ -29,23 +31,32 @@ class LogSignals:
     def __init__(self, provider: Callable[[], Any]) -> None:
         self._provider = provider
         self._made: Logger | None = None
+        self._ids = RecordIds()
 
-    def record(self, line: Line, state: RunState) -> None:
-        """Take in a completed line, and its run's state after it."""
+    def record(self, line: Line, state: RunState, unless: Callable[[str], bool] | None = None) -> None:
+        """Make the record of a completed line, after its run's state is known.
+
+        Args:
+            line: the line.
+            state: its run's state after it.
+            unless: whether none is to be made for the record's id; asked for each line, in order.
+        """
+        record_id = self._ids.of(line)
+        if unless is not None and unless(record_id):
+            return
         logger = self._logger()
         if logger is None:
             return
         row = LOGS.get(line["type"], _UNKNOWN)
         severity = _severity(row, line)
-        body = _body(line, row)
         logger.emit(
             LogRecord(
                 timestamp=line["ts"],
                 context=context_of(line, state),
                 severity_number=SeverityNumber(severity.value),
                 severity_text=severity.name,
-                body=body,
-                attributes={LOG_ID.name: _id(line, body), **_attributes(line, state)},
+                body=row.body.format_map(_Fields(line)),
+                attributes={LOG_ID.name: record_id, **_attributes(line, state)},
                 event_name=f"ralph.{line['type']}",
             )
         )
@@ -74,18 +85,28 @@ def _severity(row: Log, line: Line) -> Severity:
     return row.severity
 
 
-def record_id(line: Line) -> str:
-    """The id of an event's record: the same live, in a replay and after a crash, so that a receiver can tell."""
-    return _id(line, _body(line, LOGS.get(line["type"], _UNKNOWN)))
+class RecordIds:
+    """The ids of records: the same live, in a replay and after a crash, so that a receiver can tell.
 
+    Made from the run, the type and the time, and of several events alike in these, of the place among them.
+    """
 
-def _id(line: Line, body: str) -> str:
-    whole = f"{line['loop']} {line['type']} {line['ts']} {line.get('span_id')} {body}"
-    return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    def __init__(self) -> None:
+        self._alike: dict[str, tuple[int, dict[str, int]]] = {}
+        """By run, the last time, and how many events of each type there were at that time."""
 
-
-def _body(line: Line, row: Log) -> str:
-    return row.body.format_map(_Fields(line))
+    def of(self, line: Line) -> str:
+        """The id for a line. Ask for each of a run once, in order."""
+        run, type_, ts = line["loop"], line["type"], line["ts"]
+        before, counts = self._alike.get(run, (ts, {}))
+        if before != ts:
+            counts = {}
+        if run not in self._alike and len(self._alike) >= _MAX_RUNS:
+            del self._alike[next(iter(self._alike))]
+        self._alike[run] = (ts, counts)
+        counts[type_] = place = counts.get(type_, 0) + 1
+        whole = f"{run} {ts} {type_} {place}"
+        return hashlib.blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _attributes(line: Line, state: RunState) -> dict[str, Any]:

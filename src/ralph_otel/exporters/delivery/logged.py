@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel.catalog.attributes import LOG_ID, RUN_ID
-from ralph_otel.events import Line
 from ralph_otel.exporters.delivered import as_name, slug
 from ralph_otel.journal import create_folder
-from ralph_otel.signals.logs import record_id
 
 _MAX_RUNS = 1000
 """Runs of earlier processes that are remembered at once."""
@@ -52,20 +50,19 @@ class Logged:
                 finally:
                     os.close(fd)
 
-    def missing(self, line: Line) -> bool:
-        """Whether an earlier process has died before it handed over this event's record. Ask for all, in order.
+    def known(self, run_id: str, record_id: str) -> bool:
+        """Whether an earlier process has handed this record over. Ask for each of a run, in order.
 
-        Where nothing is known of a run, none is missing.
+        Where nothing is known of a run, all were.
         """
-        run_id = line["loop"]
         if run_id not in self._after:
             if len(self._after) >= _MAX_RUNS:
                 del self._after[next(iter(self._after))]
             self._after[run_id] = self._read(run_id)
         after = self._after[run_id]
-        if after and after == record_id(line):
+        if after == record_id:
             self._after[run_id] = ""
-        return after == ""
+        return after != ""
 
     def _read(self, run_id: str) -> str | None:
         try:
