@@ -145,6 +145,14 @@ def test_with_certificate_and_password_only_those_get_in_who_have_it(
             connection.close()
 
 
+def test_what_the_user_wants_redacted_is_not_on_the_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(home, rich(name="fix-secret-42"))
+    monkeypatch.setenv("RALPH_OTEL_REDACT", r"secret-\d+")
+    with served(home) as server, reading(server) as reader:
+        assert reader.wait("run")[0]["name"] == "fix-[redacted]"
+        assert b"secret-42" not in server.get("/api/runs").body + server.get("/api/runs/latest").body
+
+
 def test_where_the_extra_is_missing_one_line_names_it(home: Path, tmp_path: Path) -> None:
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\", name='uvicorn')\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

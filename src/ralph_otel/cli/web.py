@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ralph_otel.config import MetricsConfig
+from ralph_otel.cli._options import configured
 
 
 @click.command()
@@ -28,7 +28,7 @@ def command(host: str, port: int | None, open_: bool, most: int, interval: float
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise click.ClickException(f"{missing} is missing; pip install 'ralph-otel[web]' brings it") from None
-    config = MetricsConfig()
+    config = configured()
     try:
         admission = admit(config, host, "page")
         listening = listen(admission.host, port)
