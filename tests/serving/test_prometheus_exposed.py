@@ -16,7 +16,6 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from certificates import make_certificate
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from ralph_otel import MetricsCollector
@@ -25,6 +24,7 @@ from ralph_otel.doctor import endpoints
 from ralph_otel.doctor.findings import Level, Subject
 from ralph_otel.exporters.prometheus import PrometheusServer
 from ralph_otel.serving import Admission, bounded, read_web_config
+from support.certificates import make_certificate
 from support.ports import free_port
 from support.waiting import until
 

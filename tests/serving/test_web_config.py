@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from certificates import make_certificate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ralph_otel.serving import WebConfigError, read_web_config
+from support.certificates import make_certificate
 
 HASH = "$2y$10$z/skCIPwiGJeWtBk85EFzOhrfchUUV24Je5GsQDQi4hnoQco6rUnS"
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"

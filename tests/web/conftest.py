@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from ralph_otel.serving import Admission
 from ralph_otel.web.feed import Feed
 from ralph_otel.web.library import Library
 from ralph_otel.web.routes import application
@@ -17,5 +18,5 @@ from ralph_otel.web.routes import application
 def client(home: Path) -> Iterator[TestClient]:
     """Somebody who asks the application."""
     library = Library(home, most=50)
-    with TestClient(application(library, Feed(library, 0.1)), "http://127.0.0.1:9475") as client:
+    with TestClient(application(library, Feed(library, 0.1), Admission()), "http://127.0.0.1:9475") as client:
         yield client

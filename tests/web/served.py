@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from support.waiting import until
 
-_URL = re.compile(r"http://\S+/")
+_URL = re.compile(r"https?://\S+/")
 
 
 class Served:
@@ -37,10 +37,10 @@ class Served:
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )
         assert self.process.stdout is not None
-        self.said = self.process.stdout.readline()
-        found = _URL.search(self.said)
+        self.said = ""
+        while (found := _URL.search(self.said)) is None and (line := self.process.stdout.readline()):
+            self.said += line
         if found is None:
-            self.said += self.process.stdout.read()
             self.stop()
         self.url = found[0] if found else ""
         assert self.url, self.said

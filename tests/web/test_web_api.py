@@ -175,13 +175,14 @@ def test_the_runs_before_are_those_of_the_same_loop(client: TestClient, home: Pa
 
 
 def test_a_run_that_is_not_followed_is_read_when_it_is_asked_for(home: Path) -> None:
+    from ralph_otel.serving import Admission
     from ralph_otel.web.feed import Feed
     from ralph_otel.web.library import Library
     from ralph_otel.web.routes import application
 
     put(home, rich())
     library = Library(home, most=0)
-    with TestClient(application(library, Feed(library, 0.1)), "http://localhost") as client:
+    with TestClient(application(library, Feed(library, 0.1), Admission()), "http://localhost") as client:
         assert ask(client, "/api/runs")["runs"] == []
         for part in (RICH, "rich00", "latest"):
             assert ask(client, f"/api/runs/{part}")["run"]["run"] == RICH

@@ -187,6 +187,36 @@ def test_nobody_looks_while_nobody_reads(home: Path) -> None:
     run(story, home)
 
 
+def test_a_look_that_fails_is_said_and_the_next_one_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, heard: list[str]
+) -> None:
+    put(home, going("a"))
+    snapshots, fails = Library.snapshots, iter([False, True, False])
+
+    def sometimes(books: Library) -> dict[str, bytes]:
+        if next(fails, False):
+            raise OSError("the disk is away")
+        return snapshots(books)
+
+    monkeypatch.setattr(Library, "snapshots", sometimes)
+
+    async def story(feed: Feed) -> None:
+        feed._interval = 0.0
+        events = feed.events()
+        await frames(events, 2)
+        looking = asyncio.create_task(feed.run())
+        while not heard:
+            await asyncio.sleep(0.01)
+        turn(home, "a", 1)
+        assert iterations(await frames(events)) == {"a": 1}
+        feed.close()
+        await looking
+
+    run(story, home)
+    assert len(heard) == 1
+    assert "the disk is away" in heard[0]
+
+
 def test_a_thousand_readers_share_what_is_written_once(home: Path) -> None:
     put(home, *(going(f"r{number}") for number in range(20)))
 

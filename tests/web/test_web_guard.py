@@ -29,14 +29,12 @@ def test_only_what_changes_nothing_is_answered(method: str, path: str, client: T
     assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost@evil", "[::1", "a b", "x:y:z"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil", "[::1", "a b", "x:y:z"])
 def test_another_name_is_not_served(host: str, client: TestClient) -> None:
     for path in ADDRESSES:
         response = client.get(path, headers={"Host": host})
         assert response.status_code == 421
-        assert "127.0.0.1" in response.json()["error"]
+        assert "RALPH_OTEL_WEB_HOSTS" in response.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
+import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
+import bcrypt
 import pytest
 from journals_shown import put, rich
 from served import Reader, reading, served
 
 from ralph_otel.views.live_run import DEAD
+from support.certificates import make_certificate
 from support.ports import taken
 from support.waiting import until
 from support.watched import loop_process
@@ -107,12 +113,44 @@ def test_the_next_free_port_is_taken_and_one_that_is_asked_for_is_not_another(ho
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_an_address_that_others_reach_is_refused_in_one_line(host: str, home: Path) -> None:
-    words = [sys.executable, "-m", "ralph_otel", "web", "--host", host]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "others could reach it" in done.stderr
+def test_an_address_that_others_reach_is_not_listened_on_without_tls_and_a_password(home: Path) -> None:
+    with served(home, "--host", "0.0.0.0") as server:
+        assert server.host == "127.0.0.1"
+        assert "page: others could reach '0.0.0.0' without TLS and a password or token" in server.said
+
+
+def test_with_certificate_and_password_only_those_get_in_who_have_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+    settings = {
+        "tls_server_config": {"cert_file": str(certificate), "key_file": str(key)},
+        "basic_auth_users": {"ann": hashed},
+    }
+    (tmp_path / "web.yml").write_text(json.dumps(settings))
+    monkeypatch.setenv("RALPH_OTEL_WEB_CONFIG", str(tmp_path / "web.yml"))
+    put(home, rich())
+    trust = ssl.create_default_context(cafile=str(certificate))
+    with served(home, "--host", "0.0.0.0") as server:
+        assert server.url.startswith("https://0.0.0.0:")
+        for given, status in (("", 401), ("ann:wrong", 401), ("ann:open sesame", 200)):
+            connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trust, timeout=20)
+            headers = {"Authorization": "Basic " + base64.b64encode(given.encode()).decode()} if given else {}
+            connection.request("GET", "/api/runs", headers=headers)
+            response = connection.getresponse()
+            assert response.status == status
+            assert (b"fix-bugs" in response.read()) == (status == 200)
+            assert ("WWW-Authenticate" in response.headers) == (status == 401)
+            connection.close()
+
+
+def test_what_the_user_wants_redacted_is_not_on_the_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(home, rich(name="fix-secret-42"))
+    monkeypatch.setenv("RALPH_OTEL_REDACT", r"secret-\d+")
+    with served(home) as server, reading(server) as reader:
+        assert reader.wait("run")[0]["name"] == "fix-[redacted]"
+        assert b"secret-42" not in server.get("/api/runs").body + server.get("/api/runs/latest").body
 
 
 def test_where_the_extra_is_missing_one_line_names_it(home: Path, tmp_path: Path) -> None:

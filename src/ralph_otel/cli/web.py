@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ralph_otel.cli._options import home
+from ralph_otel.cli._options import configured
 
 
 @click.command()
@@ -16,26 +16,30 @@ from ralph_otel.cli._options import home
 def command(host: str, port: int | None, open_: bool, most: int, interval: float) -> None:
     """The loops that run, and those that ended, live on a page in the browser; until ctrl-C.
 
-    Everything comes from the journals, for loops started in any way. The page needs nothing from elsewhere, and only
-    this machine can reach it. What it shows is also there as JSON: /api/openapi.json describes it.
+    Everything comes from the journals, for loops started in any way. The page needs nothing from elsewhere. Only this
+    machine can reach it, unless RALPH_OTEL_WEB_CONFIG has a certificate and passwords. What it shows is also there as
+    JSON: /api/openapi.json describes it.
 
     Example: ralph-otel web --open
     """
     try:
+        from ralph_otel.serving import WebConfigError, admit
         from ralph_otel.web.serve import CannotServe, listen, serve, url_of
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise click.ClickException(f"{missing} is missing; pip install 'ralph-otel[web]' brings it") from None
+    config = configured()
     try:
-        listening = listen(host, port)
-    except CannotServe as error:
+        admission = admit(config, host, "page")
+        listening = listen(admission.host, port)
+    except (CannotServe, WebConfigError) as error:
         raise click.ClickException(str(error)) from None
-    url = url_of(listening)
+    url = url_of(listening, admission)
 
     def ready() -> None:
-        click.echo(f"ralph-otel: the loops of {home()} are at {url} (ctrl-C ends it)", err=True)
+        click.echo(f"ralph-otel: the loops of {config.home} are at {url} (ctrl-C ends it)", err=True)
         if open_:
             click.launch(url)
 
     with listening:
-        serve(listening, home(), most, interval, (host,), ready)
+        serve(listening, admission, config.home, most, interval, ready)

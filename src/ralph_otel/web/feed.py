@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ralph_otel.notices import notice, shown
 from ralph_otel.views.report.wording import iso
 from ralph_otel.web.answers import line
 from ralph_otel.web.library import Library
@@ -69,7 +70,10 @@ class Feed:
         """Look and tell, until it is closed."""
         while not self._closed:
             await self._wanted.wait()
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001  # readers wait for the next look, not for ever
+                notice(f"the journals cannot be looked at just now: {type(error).__name__}: {shown(str(error))}")
             await asyncio.sleep(_SOON if self._library.reading else self._interval)
 
     async def look(self) -> None:

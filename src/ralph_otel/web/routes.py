@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ralph_otel.runs import RunError
+from ralph_otel.serving import Admission
 from ralph_otel.views.report.comparison import compare as find_earlier
 from ralph_otel.web import answers, compared
 from ralph_otel.web.feed import Feed
@@ -35,13 +36,13 @@ _REVALIDATE = {"Cache-Control": "no-cache"}
 Question = Callable[[Library, Request], Any]
 
 
-def application(library: Library, feed: Feed, names: tuple[str, ...] = ()) -> Starlette:
+def application(library: Library, feed: Feed, admission: Admission) -> Starlette:
     """The application.
 
     Args:
         library: the journals.
         feed: what changes in them.
-        names: host names it may be asked for by, besides any address and `localhost`.
+        admission: who may ask.
     """
 
     @contextlib.asynccontextmanager
@@ -65,7 +66,10 @@ def application(library: Library, feed: Feed, names: tuple[str, ...] = ()) -> St
             Route("/api/compare", _answering(library, _compare)),
             Route("/api/events", _events(feed)),
         ],
-        middleware=[Middleware(Guard, names=names), Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5)],
+        middleware=[
+            Middleware(Guard, admission=admission),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=5),
+        ],
         exception_handlers={HTTPException: _problem, RunError: _problem, OSError: _problem},
         lifespan=lifespan,
     )

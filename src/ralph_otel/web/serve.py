@@ -13,8 +13,8 @@ from pathlib import Path
 
 import uvicorn
 
+from ralph_otel.serving import Admission
 from ralph_otel.web.feed import Feed
-from ralph_otel.web.guard import is_loopback
 from ralph_otel.web.library import Library
 from ralph_otel.web.routes import application
 
@@ -43,8 +43,6 @@ def listen(host: str, port: int | None) -> socket.socket:
     Raises:
         CannotServe: the port is in use, or the address is not ours.
     """
-    if not is_loopback(host):
-        raise CannotServe(f"--host {host}: others could reach it; an address of this machine alone will do: 127.0.0.1")
     ports = range(PORT, LAST_PORT + 1) if port is None else [port]
     try:
         family, _, _, _, address = socket.getaddrinfo(host, ports[0], type=socket.SOCK_STREAM)[0]
@@ -76,37 +74,38 @@ def _bound(family: socket.AddressFamily, address: tuple[str, int]) -> socket.soc
     return listening
 
 
-def url_of(listening: socket.socket) -> str:
+def url_of(listening: socket.socket, admission: Admission) -> str:
     """Where the page is."""
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    scheme = "http" if admission.tls is None else "https"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def serve(
-    listening: socket.socket, home: Path, most: int, interval: float, names: tuple[str, ...], ready: Callable[[], None]
+    listening: socket.socket, admission: Admission, home: Path, most: int, interval: float, ready: Callable[[], None]
 ) -> None:
     """Serve until the process is told to stop, by ctrl-C say.
 
     Args:
         listening: from `listen`.
+        admission: who may ask, and with which certificate it answers.
         home: the folder of the journals.
         most: ended runs that are shown.
         interval: seconds between two looks at the journals.
-        names: host names it may be asked for by.
         ready: called when it answers.
     """
     _more_files()
     gc.set_threshold(_GARBAGE)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn stops at the first, and then passes it on
-        asyncio.run(_serve(listening, Library(home, most), interval, names, ready))
+        asyncio.run(_serve(listening, admission, Library(home, most), interval, ready))
 
 
 async def _serve(
-    listening: socket.socket, library: Library, interval: float, names: tuple[str, ...], ready: Callable[[], None]
+    listening: socket.socket, admission: Admission, library: Library, interval: float, ready: Callable[[], None]
 ) -> None:
     feed = Feed(library, interval)
     config = uvicorn.Config(
-        application(library, feed, names),
+        application(library, feed, admission),
         log_config=None,
         log_level="error",
         access_log=False,
@@ -117,6 +116,8 @@ async def _serve(
         server_header=False,
         timeout_graceful_shutdown=_CLOSING,
     )
+    config.load()
+    config.ssl = admission.tls.context() if admission.tls is not None else None
     await _Server(config, feed, ready).serve([listening])
 
 
