@@ -242,7 +242,6 @@ class Word(StrEnum):
         ({("a", 1): True}, {"('a', 1)": True}),
         ({"a": {"b": {"c": {"d": {"e": object()}}}}}, {"a": {"b": {"c": None}}}),
     ],
-    ids=repr,
 )
 def test_what_json_does_not_know_becomes_a_number_or_null(value: Any, written: Any) -> None:
     assert json.loads(encode({"value": value})) == {"value": written}
