@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -32,8 +33,10 @@ def expressions(text: str) -> tuple[str, ...]:
     """
     found = tuple(filter(None, map(str.strip, text.splitlines())))
     try:
-        for each in found:
-            re.compile(each)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a future Python may read otherwise, `[[`
+            for each in found:
+                re.compile(each)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from error
     return found
