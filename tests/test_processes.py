@@ -76,7 +76,8 @@ def test_garbage_in_every_setting_is_one_line_each_and_the_loop_runs(work: Path,
     for name in (
         "RALPH_OTEL_ENABLED: 'perhaps'", "RALPH_OTEL_COLLECTION_INTERVAL: 'soon'", "RALPH_OTEL_DURATION_BUCKETS: '9,1'",
         "RALPH_OTEL_EXPORT_FORMAT: 'fax'", "RALPH_OTEL_QUEUE_SIZE: '-1'", "RALPH_OTEL_RESOURCES: 'maybe'",
-        "OTEL_METRIC_EXPORT_INTERVAL: 'often", "ralph-otel.toml: '#'", "ralph-otel.toml: unknown field 'unknown'",
+        "OTEL_METRIC_EXPORT_INTERVAL: 'often", "ralph-otel.toml: prefix: '#'",
+        "ralph-otel.toml: unknown field 'unknown'",
     ):  # fmt: skip
         [line] = [line for line in lines if name in line]
         assert line.startswith("ralph-otel: ")
