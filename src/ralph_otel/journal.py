@@ -241,7 +241,7 @@ class Follower:
         """How far the file has been read, in bytes, the rest of an unfinished line included."""
         self.oversized = 0
         """Lines that were skipped for their length."""
-        self._rest = b""
+        self._rest = bytearray()
         self._skipping = False
         self._fd = -1
         self._inode = 0
@@ -256,24 +256,28 @@ class Follower:
         if self._fd < 0 and not self._open():
             self._at_end = True
             return []
-        # A longer line is read in longer pieces, for each one copies what there is of it.
-        data = os.read(self._fd, max(limit, len(self._rest)))
+        data = os.read(self._fd, limit)
         self._at_end = not data
         if not data:
             if self._replaced():
                 return self.read(limit)
             return []
         self.offset += len(data)
-        *lines, rest = (self._rest + data).split(b"\n") if self._rest else data.split(b"\n")
+        *lines, rest = data.split(b"\n")
         if lines and self._skipping:
             self._skipping = False
             del lines[0]
+        elif lines and self._rest:
+            lines[0] = bytes(self._rest) + lines[0]
+        if lines:
+            self._rest = bytearray(rest)
+        else:
+            self._rest += rest  # in place: a long line that comes in pieces is not copied with each
         whole = [line for line in lines if len(line) <= MAX_LINE]
         self.oversized += len(lines) - len(whole)
-        if len(rest) > MAX_LINE or self._skipping:
+        if len(self._rest) > MAX_LINE or self._skipping:
             self.oversized += not self._skipping
-            self._skipping, rest = True, b""
-        self._rest = rest
+            self._skipping, self._rest = True, bytearray()
         return whole
 
     @property
@@ -292,7 +296,7 @@ class Follower:
     @property
     def torn(self) -> bytes:
         """The beginning of a line whose end has not come."""
-        return self._rest
+        return bytes(self._rest)
 
     def _open(self) -> bool:
         try:
@@ -319,7 +323,7 @@ class Follower:
         return True
 
     def _restart(self) -> None:
-        self.offset, self._rest, self._skipping = 0, b"", False
+        self.offset, self._rest, self._skipping = 0, bytearray(), False
 
     def close(self) -> None:
         """Give the file handle back; the next `read` opens the file again and goes on."""
