@@ -12,13 +12,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet lock clean seen
+.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet lock clean seen faults
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
 	@echo 'make test    style, types, tests'
 	@echo 'make integration  the tests that run real runners, for minutes'
 	@echo 'make e2e     the tests with a real Collector, Prometheus and Jaeger, which are built with Go, once'
+	@echo 'make faults  the tests that do harm: kills, dead networks, full disks; FAULTS_RUNS=200 for more random kills'
 	@echo 'make stack   start these, to look around'
 	@echo 'make docs    what is generated: pages of docs/, dashboards, rules'
 	@echo 'make pictures  those in docs/pictures/, taken while loops run'
@@ -45,6 +46,9 @@ e2e: $(READY)
 	@$(BIN)/python -m stack build || true
 	$(BIN)/python -m pytest -m e2e
 
+faults: $(READY)
+	$(BIN)/python -m pytest -m faults -n 4 --dist worksteal --timeout 300
+
 stack: $(READY)
 	@$(BIN)/python -m stack
 
@@ -52,6 +56,7 @@ docs: $(READY)
 	$(BIN)/python -m ralph_otel.reference docs
 	$(BIN)/python -m ralph_otel.mixin .
 	$(BIN)/python scripts/runners_page.py
+	$(BIN)/python scripts/reliability_page.py
 
 pictures: $(READY)
 	$(BIN)/python scripts/pictures.py

@@ -31,19 +31,25 @@ _INTEGRATION = ("shims", "hooks", "test_watch_command.py", "test_top_terminal.py
 """Folders and files whose tests run real shells, terminals and signals."""
 _E2E = "e2e"
 """The folder whose tests run the programs of `stack/`, and the marker of all tests that do."""
+_FAULTS = "faults"
+"""The folder whose tests do harm, and their marker."""
 _SECONDS = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real shells, terminals and signals belong to `make integration`; of the stack's programs, to `make e2e`.
+    """Tests of real shells, terminals and signals belong to `make integration`; of the stack's programs, to `make e2e`;
+    those that do harm, to `make faults`.
 
     The time to build those programs is no test's.
     """
     for item in items:
-        if any(part in item.path.parts for part in _INTEGRATION):
+        parts = item.path.relative_to(Path(__file__).parent).parts
+        if any(part in parts for part in _INTEGRATION):
             item.add_marker(pytest.mark.integration)
-        if _E2E in item.path.parts:
+        if _E2E in parts:
             item.add_marker(pytest.mark.e2e)
+        if _FAULTS in parts:
+            item.add_marker(pytest.mark.faults)
         if item.get_closest_marker(_E2E):
             item.add_marker(pytest.mark.timeout(_SECONDS, func_only=True))
 

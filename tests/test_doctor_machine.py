@@ -262,7 +262,7 @@ def test_a_private_home_with_private_journals_is_ok(home: Path) -> None:
     journal.Journal(make_home(home) / "r.jsonl").close()
     finding = only(journals.folder)
     assert finding.level is Level.OK
-    assert finding.text == f"{home}: 1 journals, 0 B, readable by nobody else"
+    assert finding.text == f"{home}: 1 journals, 0 B of 1 GiB, readable by nobody else"
 
 
 def test_what_others_may_read_is_a_warning_with_the_command_that_mends_it(home: Path) -> None:

@@ -34,7 +34,7 @@ def test_there_are_the_events_of_the_protocol() -> None:
         "iteration.started", "iteration.finished", "agent.started", "agent.finished", "usage.measured",
         "context.measured", "reboot.started", "reboot.finished", "tests.finished", "progress.measured", "tool.called",
         "error.raised", "stop_condition.triggered", "counter.added", "gauge.set", "histogram.observed",
-        "resource.sampled", "trace.continued",
+        "resource.sampled", "trace.continued", "events.dropped",
     }  # fmt: skip
 
 

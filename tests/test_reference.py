@@ -74,6 +74,7 @@ def test_every_line_of_a_loops_journal_is_valid() -> None:
         ):
             loop.emit(event)
         loop.emit(events.ResourceSampled("agent", 0.5, 1e6, 2))
+        loop.emit(events.EventsDropped(3))
         loop.stop("max_iterations")
     assert {line["type"] for line in lines} >= {event.type for event in EVENTS} - {"trace.continued"}
     for line in lines:

@@ -6,11 +6,13 @@ Everything here comes back at once or within the time it is given, and nothing r
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -272,7 +274,7 @@ class MetricsCollector(Operations):
                         self.config, self.instance_id, pid, self._broadcaster.publish, host=self._host
                     )
                     if self._ends_with_process:
-                        threading.Thread(target=self._shutdown_last, name="ralph-otel-exit", daemon=False).start()
+                        self._shut_down_at_exit()
         return self._recorder
 
     def _notice_fork(self) -> None:
@@ -320,6 +322,12 @@ class MetricsCollector(Operations):
         self._broadcaster.close()
         return done
 
+    def _shut_down_at_exit(self) -> None:
+        try:
+            threading.Thread(target=self._shutdown_last, name="ralph-otel-exit", daemon=False).start()
+        except (RuntimeError, MemoryError):  # too many threads, or no memory for another
+            atexit.register(self.shutdown)
+
     def _shutdown_last(self) -> None:
         """Wait for the end of everything else in the process, and end then.
 
@@ -336,6 +344,7 @@ class MetricsCollector(Operations):
         while left := others():
             left[0].join()
         self.shutdown()
+        _end_by_interrupt()
 
     def _stop_loops(self) -> None:
         """The process ends and these loops were not told to: by an error, if one is known to have ended it."""
@@ -344,6 +353,17 @@ class MetricsCollector(Operations):
             if loop.open:
                 loop.stop("error" if failed else "completed")
                 loop.finish()
+
+
+def _end_by_interrupt() -> None:
+    """If a Ctrl-C has ended the program, let the process end by SIGINT, as it would without us: shells go by that.
+
+    CPython keeps a note of it, which any `exec` of a text clears, and the exporters' imports at the end make some, for
+    every dataclass does. An `exec` that such an interrupt leaves puts the note back (`run_eval_code_obj`, pythonrun.c).
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
 
 
 def _folder_name() -> str:

@@ -34,6 +34,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "queue_size": settings.count,
     "waiting_size": settings.size,
     "waiting_age": settings.seconds,
+    "journal_size": settings.size,
+    "journal_age": settings.seconds,
     "trace_iterations": settings.most,
     "capture_logging": settings.flag,
     "redact": settings.patterns,
@@ -59,6 +61,8 @@ _DEFAULTS: dict[str, Any] = {
     "queue_size": 10_000,
     "waiting_size": 64 << 20,
     "waiting_age": 72 * 3600.0,
+    "journal_size": 1 << 30,
+    "journal_age": 0.0,
     "trace_iterations": 500,
     "capture_logging": False,
     "redact": None,
@@ -89,6 +93,9 @@ class MetricsConfig:
         waiting_size: bytes, or a text such as `64MiB`, that may wait on disk for an OTLP receiver, of each signal and
             receiver; the oldest make room. 0: nothing is kept on disk.
         waiting_age: seconds, or a text such as `72h`, that it may wait.
+        journal_size: bytes, or a text such as `500MB`, that journals may take together; those of ended runs make room,
+            the oldest first. 0: any number.
+        journal_age: seconds, or a text such as `2160h`, after which the journal of an ended run is removed. 0: never.
         trace_iterations: after so many iterations a loop goes on in a trace of its own, linked to the one before, so
             that each can be looked at; 0: never.
         capture_logging: whether what the process logs by Python's `logging` goes out as log records, too, in the span
@@ -113,6 +120,8 @@ class MetricsConfig:
     queue_size: int
     waiting_size: int
     waiting_age: float
+    journal_size: int
+    journal_age: float
     trace_iterations: int
     capture_logging: bool
     redact: tuple[str, ...] | None
@@ -138,6 +147,8 @@ class MetricsConfig:
         queue_size: int | None = None,
         waiting_size: int | str | None = None,
         waiting_age: float | str | None = None,
+        journal_size: int | str | None = None,
+        journal_age: float | str | None = None,
         trace_iterations: int | None = None,
         capture_logging: bool | None = None,
         redact: Sequence[str] | str | None = None,

@@ -130,8 +130,14 @@ class _Family:
         if changed == self._seen:
             return []
         self._seen = changed if time.time_ns() - changed > _SETTLED else None
-        return sorted(path for path in self._folder.glob(f"{self._prefix}*.jsonl") if self._has(path.stem))
+        return family(self._folder, self._prefix)
 
-    def _has(self, stem: str) -> bool:
-        number = stem.removeprefix(f"{self._prefix}-")
-        return number == self._prefix or number.isdecimal()
+
+def family(folder: Path, prefix: str) -> list[Path]:
+    """The journals of one launch that are there: `<prefix>.jsonl`, and `<prefix>-2.jsonl` and so on."""
+
+    def belongs(stem: str) -> bool:
+        number = stem.removeprefix(f"{prefix}-")
+        return number == prefix or number.isdecimal()
+
+    return sorted(path for path in folder.glob(f"{prefix}*.jsonl") if belongs(path.stem))

@@ -135,6 +135,8 @@ class Journal:
         self._fd = self._open()
         self.size = os.fstat(self._fd).st_size
         """How much was in the file when it was opened, in bytes."""
+        self.problem = ""
+        """Why the last line that failed could not be written, as the operating system says it."""
         self._torn = self.size > 0 and os.pread(self._fd, 1, self.size - 1) != b"\n"
         self._closed = False
 
@@ -153,7 +155,8 @@ class Journal:
             if self._fd < 0:
                 self._fd = self._open()
             written = os.write(self._fd, data)
-        except OSError:
+        except OSError as error:
+            self.problem = error.strerror or str(error)
             return 0
         finally:
             if self._closed:
@@ -162,6 +165,7 @@ class Journal:
             self._torn = False
             return written
         self._torn = True
+        self.problem = os.strerror(errno.ENOSPC)
         return 0
 
     def lock(self) -> bool:

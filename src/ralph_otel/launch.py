@@ -9,6 +9,7 @@ loops that were killed are closed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import tempfile
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from ralph_otel.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
     from ralph_otel.watch.launched import LaunchedWatch
+
+
+_TRIAL = 4096
+"""Bytes that a folder must take, or its disk is full."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
                 progress.stop(beside.PROGRESS_TIMEOUT)
             if shell is not None:
                 shell.stop(returncode)
-        _finish([path for path in journals() if path.stat().st_size], recorder, command, wishes.verbose)
+        _finish([path for path in journals() if path.stat().st_size], recorder, launch, command, wishes.verbose)
         return returncode
 
 
@@ -115,14 +120,22 @@ def _paths(launch: Launch, files: LaunchedWatch | None) -> list[Path]:
     return [*(files.paths() if files is not None else ()), *beside.journals_of(launch)]
 
 
-def _finish(journals: Sequence[Path], recorder: Recorder | None, command: Sequence[str], verbose: bool) -> None:
+def _finish(
+    journals: Sequence[Path], recorder: Recorder | None, launch: Launch, command: Sequence[str], verbose: bool
+) -> None:
     """The command has ended: end what was killed, and send what waits."""
     for path in journals:
         killed = beside.end_if_killed(path)
         if verbose:
             say(f"journal {path}" + (", whose loop was killed" if killed else ""))
+    reason = _obstacle(launch.folder)
     if journals:
         beside.stop_recorder(recorder)
+    if reason is not None:
+        what = "what came last" if journals else "everything"
+        say(f"{what} may be missing in {launch.folder}: {reason}; make room there, or set RALPH_OTEL_HOME")
+        return
+    if journals:
         return
     known = ", ".join(runner.distribution for runner in runners.RUNNERS)
     say(
@@ -194,16 +207,20 @@ def _folder(config: MetricsConfig) -> Iterator[Path | None]:
         folder = runs_folder(config.home)
         reason = _obstacle(folder)
         if reason is not None:
-            say(f"no telemetry: {folder}: {reason}; set RALPH_OTEL_HOME to a folder that can be written")
+            say(f"no telemetry: {folder}: {reason}; make room there, or set RALPH_OTEL_HOME to another folder")
         yield None if reason is not None else folder.absolute()
 
 
 def _obstacle(folder: Path) -> str | None:
+    """Why no journal can be written in a folder: it is tried."""
     try:
         create_folder(folder)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as trial:
+            if trial.write(b"\0" * _TRIAL) < _TRIAL:
+                return os.strerror(errno.ENOSPC)
     except OSError as error:
         return error.strerror
-    return None if os.access(folder, os.W_OK | os.X_OK) else "it cannot be written"
+    return None
 
 
 def _address(recorder: Recorder | None) -> str:

@@ -138,6 +138,17 @@ class Pipeline:
             known = None if live else partial(logged.known, run_id) if logged is not None else _all_known
             self._logs.record(line, state, known)
 
+    def drain(self) -> None:
+        """Hand the spans and log records that have gathered to the exporters, before they are too many."""
+        for provider in (self._span_processor, self._logger_provider):
+            if provider is not None:
+                provider.force_flush()
+
+    def send_metrics(self, data: MetricsData) -> None:
+        """Send metrics that are another recorder's, if ours are sent."""
+        if self.deliveries is not None and self._pushes_metrics():
+            self.deliveries.metrics().export(data)
+
     def end_batch(self) -> None:
         """A batch of lines has been recorded: let the instruments know."""
         self._metrics.flush()

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures.thread  # noqa: F401 — its hooks must be there before ours
+import errno
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from ralph_otel.config import MetricsConfig
-from ralph_otel.events import Line
+from ralph_otel.config import MetricsConfig, MetricsExportFormat
+from ralph_otel.events import EventsDropped, Line
 from ralph_otel.following import Journals
+from ralph_otel.housekeeping import Housekeeping
 from ralph_otel.journal import BadLine, decode, encode
+from ralph_otel.marks import Mark
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
 from ralph_otel.state import RunState
@@ -41,6 +42,11 @@ _PAUSE = 0.0001
 """Seconds between two batches."""
 _HEAD_START = 0.005
 """Seconds that whoever starts the thread goes first: its imports hold the interpreter for milliseconds at a time."""
+
+_RETRY = 5.0
+"""Seconds after which the exporters are set up again where the machine had run out of something."""
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
+"""What the machine may run out of: file handles, memory, room, threads."""
 
 _setting_up: WeakSet[Recorder] = WeakSet()
 
@@ -92,9 +98,9 @@ class Recorder:
         self._on_tick = on_tick
         self._export = export
         self._host = host
-        self._recover = export and config.journal
-        self._recovery: ModuleType | None = None
         self._journals = Journals()
+        self._mark = self._make_mark(host)
+        self._house = Housekeeping(config, self._mark is not None)
         self._queue: deque[Line] = deque()
         self._pipeline: Pipeline | None = None
         self._thread: threading.Thread | None = None
@@ -102,11 +108,19 @@ class Recorder:
         self._hurry = threading.Event()
         self._awake = False
         self._ready = threading.Event()
+        self._lacking = False
         self._served = threading.Condition()
         self._asked = self._answered = 0
         self._commands: deque[tuple[int, Callable[[], None]]] = deque()
         self._stopping = self._abandoned = False
         self._next_tick = time.monotonic() + config.collection_interval
+
+    def _make_mark(self, host: Host | None) -> Mark | None:
+        """What says that we live, so that the next recorder sends what we had no time to. A watch goes on by itself."""
+        config = self._config
+        sends = self._export and host is None and MetricsExportFormat.OTLP in config.export_format
+        own = config.journal and self._runner_pid is not None
+        return Mark(config.home, self._instance_id) if sends and own else None
 
     # -- from any thread -----------------------------------------------------------------------------------------------
 
@@ -119,10 +133,14 @@ class Recorder:
                 were, but no spans and log records once more.
         """
         self._journals.follow(path, recorded)
+        if self._mark is not None:
+            self._mark.note(journal=str(path.absolute()))
 
     def follow_runs(self, folder: Path, prefix: str) -> None:
         """Record `<prefix>.jsonl`, and `<prefix>-2.jsonl` and so on as they appear."""
         self._journals.follow_runs(folder, prefix)
+        if self._mark is not None:
+            self._mark.note(runs=str(folder.absolute() / prefix))
 
     def wake(self) -> None:
         """There is something new in a journal."""
@@ -140,11 +158,16 @@ class Recorder:
         self.wake()
 
     def start(self) -> None:
-        """Begin; a second call does nothing."""
+        """Begin; a second call does nothing, unless no thread could be started in the first, which is said."""
         if self._thread is None:
             _setting_up.add(self)
             self._thread = threading.Thread(target=self._run, name="ralph-otel", daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except (RuntimeError, MemoryError) as error:  # too many threads, or no memory for another
+                self._thread = None
+                _setting_up.discard(self)
+                notice(f"no metrics, traces or logs yet: {error}; the next loop tries again, and journals are written")
 
     def barrier(self, timeout: float) -> bool:
         """Wait until everything emitted before this call has been recorded.
@@ -193,8 +216,11 @@ class Recorder:
         thread.join(timeout)
         if thread.is_alive():
             return False
-        if self._pipeline is not None:
-            self._pipeline.shutdown(max(0.1, deadline - time.monotonic()))
+        if self._pipeline is None:
+            return True
+        self._pipeline.shutdown(max(0.1, deadline - time.monotonic()))
+        if self._mark is not None:
+            self._mark.remove()
         return True
 
     def abandon(self) -> bool:
@@ -229,6 +255,8 @@ class Recorder:
     def _run(self) -> None:
         time.sleep(_HEAD_START)
         self._set_up()
+        while self._lacking and not self._hurry.wait(_RETRY):  # what comes meanwhile waits where it is
+            self._set_up()
         if self._abandoned:
             if self._pipeline is not None:
                 self._pipeline.shutdown(1.0)
@@ -247,18 +275,15 @@ class Recorder:
                 self._tick()
                 self._journals.close()
                 return
-            if self._recover and not self._hurry.is_set():
-                self._recover = False
-                self._end_dead_runs()
+            if self._export and self._house.due and not self._hurry.is_set():
+                self._house.look(self._pipeline)
             if time.monotonic() >= self._next_tick:
                 self._tick()
 
     def _set_up(self) -> None:
         try:
-            from ralph_otel import recovery
             from ralph_otel.pipeline import Pipeline
 
-            self._recovery = recovery
             if not self._abandoned:
                 self._pipeline = Pipeline(
                     self._config,
@@ -269,21 +294,15 @@ class Recorder:
                     self._export,
                     self._host,
                 )
+                import ralph_otel.handover
+                import ralph_otel.retention  # noqa: F401 — both now; at the end of the process that might fail
+            self._lacking = False
         except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
-            notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
+            self._lacking = isinstance(error, MemoryError) or getattr(error, "errno", None) in _OUT_OF
+            if self._mark is None or threading.main_thread().is_alive():  # else the next start sends everything
+                notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
         self._ready.set()
         _setting_up.discard(self)
-
-    def _end_dead_runs(self) -> None:
-        """Write the ends of runs that were killed, and export what they left open."""
-        try:
-            if self._pipeline is not None and self._pipeline.deliveries is not None:
-                self._pipeline.deliveries.expire()
-            if self._recovery is not None:
-                record = partial(self._pipeline.record_trace, dead=True) if self._pipeline is not None else None
-                self._recovery.recover(self._config.home, record)
-        except Exception as error:  # noqa: BLE001 — whoever starts next will try again
-            notice(f"recovery: {type(error).__name__}: {error}")
 
     def running(self) -> list[RunState]:
         """The states of all runs."""
@@ -333,6 +352,8 @@ class Recorder:
 
     def _record(self, line: Line, live: bool) -> None:
         self.events += 1
+        if line["type"] == EventsDropped.type:
+            self.dropped_events += line["count"]
         try:
             state = self.states.apply(line)
             if state is not None and self._pipeline is not None:

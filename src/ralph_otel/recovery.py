@@ -58,10 +58,13 @@ def _may_be_dead(path: Path) -> bool:
 
 def gone(state: RunState) -> bool:
     """Whether the process that runs a loop is known to be gone from this machine; one that is not named may live."""
-    if state.pid is None or state.host != host_name():
-        return False
+    return state.pid is not None and state.host == host_name() and is_gone(state.pid, state.began)
+
+
+def is_gone(pid: int, began: int | None) -> bool:
+    """Whether a process of this machine, which was there at `began` (Unix nanoseconds), is known to be gone."""
     try:
-        process = psutil.Process(state.pid)
+        process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
         born = process.create_time()
@@ -69,7 +72,7 @@ def gone(state: RunState) -> bool:
         return True
     except psutil.Error:
         return False
-    return state.began is not None and born > state.began / 1e9 + 2  # another process has its number now
+    return began is not None and born > began / 1e9 + 2  # another process has its number now
 
 
 def end(path: Path, record: Record | None = None) -> bool:

@@ -96,7 +96,7 @@ class Replay:
         data = self._pipeline.snapshot()
         if data is not None and self._in_time():
             exporter = otlp.metric_exporter(self._endpoint)
-            sent = exporter.export(_at(data, state.started or 0, state.stopped or state.last))
+            sent = exporter.export(at_times(data, state.started or 0, state.stopped or state.last))
             self._judge("metrics", sent is MetricExportResult.SUCCESS, 1)
 
     def _judge(self, what: str, sent: bool, count: int) -> None:
@@ -153,7 +153,7 @@ def _end_of(state: RunState) -> Line:
     return {**line, **({"trace_id": state.root[0], "span_id": state.root[1]} if state.root else {})}
 
 
-def _at(data: MetricsData, start: int, end: int) -> MetricsData:
+def at_times(data: MetricsData, start: int, end: int) -> MetricsData:
     """The same figures with the run's times, in Unix nanoseconds."""
 
     def moved(point: Any) -> Any:

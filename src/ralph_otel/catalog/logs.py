@@ -53,4 +53,5 @@ LOGS: dict[str, Log] = {
     "gauge.set": Log("Gauge {name} = {value}.", Severity.DEBUG),
     "histogram.observed": Log("Histogram {name}: {value}.", Severity.DEBUG),
     "resource.sampled": Log("The {role} uses {cpu} cores and {memory} bytes.", Severity.DEBUG),
+    "events.dropped": Log("{count} events are missing here: the journal could not take them.", Severity.WARN),
 }

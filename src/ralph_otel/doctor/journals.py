@@ -48,8 +48,9 @@ def folder(subject: Subject) -> Iterator[Finding]:
     yield from faults
     if not faults:
         found = journals(home)
-        total = sum(_size(path) for path in found)
-        yield ok(f"{home}: {len(found)} journals, {size(total)}, readable by nobody else")
+        total = size(sum(_size(path) for path in found))
+        limit = f" of {size(subject.config.journal_size)}" if subject.config.journal_size else ""
+        yield ok(f"{home}: {len(found)} journals, {total}{limit}, readable by nobody else")
 
 
 def _existing(path: Path) -> Path:
@@ -131,7 +132,7 @@ def contents(subject: Subject) -> Iterator[Finding]:
             break
         except OSError as error:
             yield problem(f"{path} cannot be read: {error.strerror}", "it must be a file of yours, and no link")
-    faults = [*_bad(read), *_dead(read), *_not_sent(config, read)]
+    faults = [*_bad(read), *_gaps(read), *_dead(read), *_not_sent(config, read)]
     yield from faults
     running = sum(folded.run.active and not recovery.gone(folded.run) for folded in read.values())
     if read:
@@ -155,6 +156,14 @@ def _bad(read: dict[Path, Folded]) -> Iterator[Finding]:
             yield warning(
                 f"{path.name}: {folded.bad_lines} lines cannot be used: {reason}",
                 "see docs/journal.md; what wrote them must be mended",
+            )
+
+
+def _gaps(read: dict[Path, Folded]) -> Iterator[Finding]:
+    for path, folded in read.items():
+        if lost := folded.run.dropped_events:
+            yield warning(
+                f"{path.name}: {lost} events are missing; the disk was full", "figures of that run are too low"
             )
 
 

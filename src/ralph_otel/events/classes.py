@@ -111,6 +111,9 @@ class LoopStopped(Event):
 
     type: ClassVar[str] = "loop.stopped"
     reason: str = need(one_of(*STOP_REASONS), "Why it ended.")
+    duration: float | None = may(
+        AMOUNT, "Seconds from `loop.started`, pauses included; taken from the timestamps where absent."
+    )
 
 
 @dataclass
@@ -312,6 +315,14 @@ class ResourceSampled(Event):
     processes: int = need(COUNT, "Processes.")
 
 
+@dataclass
+class EventsDropped(Event):
+    """Events are missing before this one: the file could not take them, and too many waited for it."""
+
+    type: ClassVar[str] = "events.dropped"
+    count: int = need(COUNT, "How many.")
+
+
 EVENTS: tuple[type[Event], ...] = (
     LoopStarted,
     LoopPaused,
@@ -337,6 +348,7 @@ EVENTS: tuple[type[Event], ...] = (
     GaugeSet,
     HistogramObserved,
     ResourceSampled,
+    EventsDropped,
 )
 """Every event class, in the order of the documentation."""
 

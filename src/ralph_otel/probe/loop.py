@@ -142,7 +142,7 @@ class Loop(Span):
         return self._started_with
 
     def _finished_event(self, duration: float) -> Event:
-        return events.LoopStopped(self._stop_reason or "completed")
+        return events.LoopStopped(self._stop_reason or "completed", duration)
 
     def _around(self) -> Span:
         """The part that a new part belongs into: the current session, else the last open one, else the loop."""

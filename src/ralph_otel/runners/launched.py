@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel import redaction, runners
-from ralph_otel.events import Line
+from ralph_otel.held import Held
 from ralph_otel.journal import Journal, create_folder
 from ralph_otel.probe import Loop
 
@@ -81,15 +81,13 @@ class Launch:
         if theirs is not None and theirs.current() is not None:
             raise FileExistsError("a part of this loop is reported already")
         journal = self.journal()
-
-        def write(line: Line) -> None:
-            journal.append(line)
+        held = Held(journal)
 
         def stopped(loop: Loop) -> None:
-            journal.close()
+            held.close()
 
         run_id, every = journal.path.stem, self.trace_iterations
-        return Loop(name, write, run_id=run_id, trace_iterations=every, on_stop=stopped, **arguments)
+        return Loop(name, held.append, run_id=run_id, trace_iterations=every, on_stop=stopped, **arguments)
 
 
 def _made(path: Path) -> bool:

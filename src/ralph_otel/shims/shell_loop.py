@@ -15,6 +15,7 @@ from pathlib import Path
 from ralph_otel.agents import OutputParser, Totals, agent_name, parser_for
 from ralph_otel.agents.values import text
 from ralph_otel.events import OUTCOMES, Event, Line, LoopStopped, SessionEnded, ToolCalled
+from ralph_otel.held import Held
 from ralph_otel.journal import Journal
 from ralph_otel.notices import notice
 from ralph_otel.probe import Agent, Loop
@@ -82,6 +83,7 @@ class ShellLoop:
         self._launch = launch
         self._trace_changed = trace_changed
         self._journal: Journal | None = None
+        self._held: Held | None = None
         self._lost = False
         self._loop = Loop(name, self._write, runner=RUNNER, trace_iterations=launch.trace_iterations)
         self._session = self._loop.session()
@@ -129,8 +131,8 @@ class ShellLoop:
             self._loop.stop(reason)
             if self._loop.open:
                 self._loop.emit(LoopStopped(reason))
-        if self._journal is not None:
-            self._journal.close()
+        if self._held is not None:
+            self._held.close()
 
     def _prepare(self) -> None:
         """Draw the next session's ids: its agent takes the trace from the folder, whenever it starts."""
@@ -144,16 +146,19 @@ class ShellLoop:
         if self._journal is None and not self._lost:
             try:
                 self._journal = self._launch.journal()
+                self._held = Held(self._journal)
             except OSError as error:
                 self._lost = True
                 notice(f"no journal can be made in {self._launch.folder}: {error.strerror}")
-        if self._journal is not None:
+        if self._journal is not None and self._held is not None:
             line["loop"] = self._journal.path.stem
             if self.now is not None:
                 line["ts"] = self.now
                 if line["type"] == SessionEnded.type:
                     del line["duration"]  # when we heard of it; the times say it better
-            self._journal.append(line)
+            if line["type"] == LoopStopped.type:
+                line.pop("duration", None)  # since we heard of its start
+            self._held.append(line)
 
 
 class TimedAgent(Agent):

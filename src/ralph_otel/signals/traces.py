@@ -19,6 +19,7 @@ from ralph_otel.events import Line
 from ralph_otel.signals.context import span_context
 from ralph_otel.signals.spans import FinishedSpan, MakeSpan
 from ralph_otel.state import RunState
+from ralph_otel.state.fold import ended_at
 
 MAX_OPEN = 10_000
 """Spans that may be open at once; the oldest are given up beyond."""
@@ -146,21 +147,23 @@ class TraceSignals:
         if span is not None:
             self._learn(span, line)
             _note(span, span.row, line)
-            self._export(span, line["ts"])
+            self._export(span, ended_at(span.line["ts"], line, line["ts"]))
 
     def _stop(self, line: Line, run: _Run, state: RunState) -> None:
         """The loop's span ends, and with it every span of the run that is still open: as an error, if it crashed."""
         crashed = line["reason"] == "crashed"
         left = [key for key, span in self._open.items() if span.line["loop"] == line["loop"]]
         for key in reversed(left):
-            span = self._open.pop(key)
+            span, end = self._open.pop(key), line["ts"]
             if key == run.root:
+                if span.line["type"] == "loop.started":
+                    end = ended_at(span.line["ts"], line, end)
                 self._learn(span, line)
                 _note(span, _LOOP, line)
                 span.attributes[ITERATIONS.name] = state.total_iterations
             if crashed:
                 span.error = "crashed"
-            self._export(span, line["ts"])
+            self._export(span, end)
 
     def _make_whole(self, row: Span, key: _Key, line: Line, run: _Run, around: _Open | None) -> None:
         """A span that its end alone makes: it began as long ago as its duration says, but not before what is around."""

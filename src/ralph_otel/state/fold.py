@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PROGRESS_THRESHOLD = 0.1
 """A score from here on is progress, where the event does not say."""
+JUMP = 1_000_000_000
+"""Nanoseconds by which the time between two lines may differ from the duration that the second one says; from there on
+the clock has been set in between, or the machine has slept, and the duration counts."""
 MAX_OPEN = 10_000
 """Sessions, iterations and agents that may be open at once; the oldest are forgotten beyond."""
 
@@ -93,12 +96,38 @@ def _loop_stopped(state: RunState, line: Line, ts: int) -> bool:
         return False
     _loop_resumed(state, line, ts)
     state.stopped = max(ts, state.started or ts)
+    state.paused_ns += _jump(line, state.stopped, state.began)
     state.stop_reason = line["reason"]
     state.open_iterations.clear()
     state.open_sessions.clear()
     state.open_agents.clear()
     state.open_reboot = None
     return True
+
+
+def _jump(line: Line, ts: int, began: int | None) -> int:
+    """Nanoseconds by which the clock was set forwards while the loop ran (negative: backwards), if it says how long."""
+    return 0 if began is None else ts - ended_at(began, line, ts)
+
+
+def ended_at(began: int, line: Line, ts: int) -> int:
+    """When something ended that began then, in Unix nanoseconds, by a clock that was not set meanwhile.
+
+    Args:
+        began: Unix nanoseconds.
+        line: the event of its end.
+        ts: the time of that.
+    """
+    duration = line.get("duration")
+    if duration is None:
+        return ts
+    end = began + round(min(duration, ts / 1e9) * 1e9)
+    return end if abs(ts - end) > JUMP else ts
+
+
+@_on("events.dropped")
+def _events_dropped(state: RunState, line: Line, ts: int) -> None:
+    state.dropped_events += line["count"]
 
 
 @_on("session.started")

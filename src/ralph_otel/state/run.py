@@ -104,6 +104,8 @@ class RunState:
         self.score: float | None = None
         self.velocity_override: float | None = None
         self.files_changed = 0
+        self.dropped_events = 0
+        """Events that are missing in the journal, by what it says itself."""
 
         self.rollups = Rollups()
 

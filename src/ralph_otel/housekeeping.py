@@ -1,0 +1,67 @@
+"""What a recorder sees to beside its own runs, at its start and every hour: the dead, and the folder of the journals.
+
+Runs that were killed get their end; what killed recorders had no time to send is sent; old journals go.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ralph_otel.config import MetricsConfig
+from ralph_otel.guard import guarded
+
+if TYPE_CHECKING:
+    from ralph_otel.pipeline import Pipeline
+
+_EVERY = 3600.0
+"""Seconds between two looks."""
+
+
+class Housekeeping:
+    """Belongs to the recorder's thread.
+
+    Args:
+        config: where the journals are, and how many are kept.
+        sends: whether what killed recorders have left is sent.
+    """
+
+    def __init__(self, config: MetricsConfig, sends: bool) -> None:
+        self._config = config
+        self._sends = sends
+        self._next = 0.0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a look."""
+        return self._config.journal and time.monotonic() >= self._next
+
+    def look(self, pipeline: Pipeline | None) -> None:
+        """See to everything; old journals are removed on a thread beside.
+
+        Args:
+            pipeline: takes what the dead have left open.
+        """
+        self._next = time.monotonic() + _EVERY
+        guarded("recovery", partial(self._end_the_dead, pipeline))
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="ralph-otel-house", daemon=True)
+            guarded("housekeeping", self._thread.start)
+
+    def _end_the_dead(self, pipeline: Pipeline | None) -> None:
+        from ralph_otel import handover, recovery
+
+        if pipeline is not None and pipeline.deliveries is not None:
+            pipeline.deliveries.expire()
+        if pipeline is not None and self._sends:
+            guarded("handover", partial(handover.take_over, self._config, pipeline))
+        recovery.recover(self._config.home, handover.into(pipeline) if pipeline is not None else None)
+
+    def _work(self) -> None:
+        from ralph_otel import retention
+
+        home, age, size = self._config.home, self._config.journal_age, self._config.journal_size
+        guarded("retention", partial(retention.remove_old, home, age, size))

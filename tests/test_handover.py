@@ -1,0 +1,144 @@
+"""What killed recorders have left is sent, once, by the next one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from ralph_otel.config import MetricsConfig
+from ralph_otel.handover import take_over
+from ralph_otel.journal import Journal
+from ralph_otel.marks import Mark, recorders_folder
+from ralph_otel.pipeline import Pipeline
+from ralph_otel.tracecontext import host_name
+from support.receiver import Received, attributes, points
+from support.tape import Tape, lines_of
+from support.watched import ago
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait(20)
+    return process.pid
+
+
+@pytest.fixture
+def config(home: Path, receiver: Received, monkeypatch: pytest.MonkeyPatch) -> MetricsConfig:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    return MetricsConfig()
+
+
+def taken_over(config: MetricsConfig) -> list[str]:
+    """What a new recorder takes over; it has sent everything then."""
+    pipeline = Pipeline(config, "me", list, lambda: defaultdict(int))
+    try:
+        return take_over(config, pipeline)
+    finally:
+        pipeline.shutdown(10)
+
+
+def left(home: Path, pid: int, *journals: Path, **what: str) -> Path:
+    """The mark of a recorder with that process id."""
+    path = recorders_folder(home) / "recorder-1.jsonl"
+    mark = Journal(path)
+    mark.append({"pid": pid, "host": host_name(), "began": time.time_ns()})
+    for line in (*({"journal": str(journal)} for journal in journals), *([what] if what else [])):
+        mark.append(line)
+    mark.close()
+    return path
+
+
+def run(home: Path, name: str, pid: int) -> Path:
+    """The journal of a loop of a minute ago, with one iteration and no end; of this process, of just now."""
+    tape = Tape("l", name, pid=pid, host=host_name())
+    return ago(tape.iteration(1, 1), 60 if pid != os.getpid() else 0).write(home / "runs" / f"{name}.jsonl")
+
+
+def iterations(received: Received) -> list[float]:
+    """What was said of iterations, in order."""
+    return [
+        sum(points(metric).values())
+        for message in received.of("metrics")
+        for resource in message.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "ralph_loop.iterations"
+    ]
+
+
+def test_the_figures_of_all_loops_of_a_killed_recorder_are_sent_as_its_own(
+    home: Path, receiver: Received, config: MetricsConfig, dead_pid: int
+) -> None:
+    runs = [run(home, name, dead_pid) for name in ("r", "r-2", "r-2-other", "s")]
+    mark = left(home, dead_pid, runs[3], runs=str(home / "runs" / "r"))
+    assert taken_over(config) == ["recorder-1"]
+    assert [lines_of(path)[-1].get("reason") for path in runs] == ["crashed", "crashed", None, "crashed"]
+    assert iterations(receiver) == [3]
+    senders = [
+        attributes(each.resource.attributes)["service.instance.id"]
+        for message in receiver.of("metrics")
+        for each in message.resource_metrics
+        if any(metric.name == "ralph_loop.iterations" for scope in each.scope_metrics for metric in scope.metrics)
+    ]
+    assert senders == ["recorder-1"]
+    assert list(points(receiver.metrics()["ralph_loop.runs"]).values()) == [3]
+    assert not mark.exists()
+    assert taken_over(config) == []
+
+
+def test_a_runner_that_outlives_its_recorder_is_seen_to_when_it_has_ended(
+    home: Path, receiver: Received, config: MetricsConfig, dead_pid: int
+) -> None:
+    path = run(home, "r", os.getpid())
+    mark = left(home, dead_pid, path)
+    assert taken_over(config) == []
+    assert mark.exists()
+    tape = ago(Tape("", "r").iteration(3, 2).add(5, "loop.stopped", reason="completed"), 0)
+    journal = Journal(path)
+    for line in tape.lines:
+        journal.append(line)
+    journal.close()
+    assert taken_over(config) == ["recorder-1"]
+    assert iterations(receiver) == [2]
+    assert not mark.exists()
+
+
+def test_more_spans_than_a_batch_holds_are_all_sent(
+    home: Path, receiver: Received, config: MetricsConfig, dead_pid: int
+) -> None:
+    tape = Tape("l", "r", pid=dead_pid, host=host_name(), span="0" * 15 + "1")
+    for number in range(1, 3001):
+        tape.add(number, "iteration.started", iteration=number, span=f"{number + 9:016x}")
+        tape.add(
+            number + 0.5, "iteration.finished", iteration=number, outcome="success", duration=0.5,
+            span=f"{number + 9:016x}",
+        )  # fmt: skip
+    left(home, dead_pid, ago(tape, 4000).write(home / "runs" / "r.jsonl"))
+    assert taken_over(config) == ["recorder-1"]
+    assert len({span.span_id for span in receiver.spans() if span.name == "iteration"}) == 3000
+    assert len(receiver.logs()) == 2 * 3000 + 2
+
+
+def test_the_mark_of_a_recorder_that_lives_is_left_alone(home: Path, receiver: Received, config: MetricsConfig) -> None:
+    mark = Mark(home, "mine")
+    mark.note(journal=str(run(home, "r", os.getpid())))
+    assert taken_over(config) == []
+    assert iterations(receiver) == []
+    mark.remove()
+    assert list(recorders_folder(home).iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]\n", b'{"pid": 1}\n', b'{"pid": "x", "host": 1, "began": null}\n'])
+def test_a_damaged_mark_harms_nothing(content: bytes, home: Path, config: MetricsConfig, heard: list[str]) -> None:
+    path = recorders_folder(home) / "x.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert taken_over(config) == []
