@@ -22,12 +22,12 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.trace import TracerProvider as APITracerProvider
 
-from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
+from ralph_otel.config import MetricsConfig, MetricsExportFormat, is_textfile
 from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
-from ralph_otel.notices import notice, shown
+from ralph_otel.notices import shown
 from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL, resource_of
 from ralph_otel.signals.metrics import Figure, MetricSignals, observe_age, observe_health
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     from ralph_otel.exporters.delivery.deliveries import Deliveries
-    from ralph_otel.exporters.prometheus import PrometheusServer
+    from ralph_otel.exporters.prometheus.endpoint import Endpoint
     from ralph_otel.signals.logs import LogSignals
     from ralph_otel.signals.resources import ResourceSampler
     from ralph_otel.signals.traces import TraceSignals
@@ -102,7 +102,7 @@ class Pipeline:
         self._files: list[TextIO] = []
         self.deliveries = self._make_deliveries()
         self._make_metrics()
-        self._server = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
+        self._endpoint = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
         self._span_processor: BatchSpanProcessor | None = None
         self._logger_provider: LoggerProvider | None = None
         self._traces = self._make_traces()
@@ -165,12 +165,12 @@ class Pipeline:
     @property
     def prometheus_address(self) -> tuple[str, int] | None:
         """Host and port of the Prometheus endpoint, if there is one."""
-        return self._server.address if self._server is not None else None
+        return self._endpoint.server.address if self._endpoint is not None else None
 
     @property
     def prometheus_url(self) -> str | None:
         """Where the metrics can be scraped, if they can."""
-        return self._server.url if self._server is not None else None
+        return self._endpoint.server.url if self._endpoint is not None else None
 
     # -- its life ------------------------------------------------------------------------------------------------------
 
@@ -218,32 +218,22 @@ class Pipeline:
             self._sampler.stop()
         deadline = time.monotonic() + timeout
         calls: list[Callable[[], Any]] = [provider.shutdown for provider in self._providers()]
-        if self._server is not None:
-            calls.append(self._close_server)
+        if self._endpoint is not None:
+            calls.append(self._close_endpoint)
         together(calls, timeout)
         if self.deliveries is not None:  # what the providers had is on disk now, so nothing depends on the time left
             self.deliveries.stop(_SHARE * (deadline - time.monotonic()))
         for file in self._files:
             file.close()
 
-    def _close_server(self) -> None:
-        from ralph_otel.exporters.prometheus import remove_target
-
-        # Who scrapes may not have seen yet that a run has crashed. A target that stays and does not answer says so,
-        # until the next loop sweeps it.
-        if not any(state.stop_reason == "crashed" for state in self._runs()):
-            remove_target(self._targets, self._instance_id)
-        if self._server is not None:
-            self._server.close()
+    def _close_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close(crashed=any(state.stop_reason == "crashed" for state in self._runs()))
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
     def _wants(self, format_: Format) -> bool:
         return format_ in self._config.export_format
-
-    @property
-    def _targets(self) -> Path:
-        return self._config.home / "targets"
 
     def _make_metrics(self) -> None:
         config, meter = self._config, self._make_meter()
@@ -320,39 +310,13 @@ class Pipeline:
 
         readers.append(self._periodic(StatsdExporter(self._config.target(Format.STATSD) or "127.0.0.1:8125")))
 
-    def _serve(self) -> PrometheusServer | None:
-        from ralph_otel.exporters.prometheus import PrometheusServer, sweep_targets, target_labels, write_target
-        from ralph_otel.serving import WebConfigError, admit
+    def _serve(self) -> Endpoint | None:
+        from ralph_otel.exporters.prometheus.endpoint import serve
 
-        target = self._config.target(Format.PROMETHEUS)
-        address = ("127.0.0.1", 9464) if target is None else address_of(target)
-        if address is None:
-            if not is_textfile(str(target)):
-                notice(
-                    f"prometheus: the target {shown(target)} will not do; it must be HOST:PORT or a file's path, *.prom"
-                )
-            return None
-        try:
-            host, port = address
-            admission = admit(self._config, host, "prometheus endpoint")
-            server = PrometheusServer(self.snapshot, admission, port, last_port=9474 if target is None else port)
-        except WebConfigError as error:
-            notice(f"prometheus endpoint: {error}; there is none until then")
-            return None
-        except OSError as error:
-            notice(f"prometheus endpoint: {error}; set RALPH_OTEL_EXPORT_TARGET=prometheus=HOST:PORT")
-            return None
-        try:
-            sweep_targets(self._targets)
-            labels = target_labels(self.resource.attributes)
-            write_target(
-                self._targets, self._instance_id, server.address, labels, self._pushes_metrics(), server.scheme
-            )
-        except OSError as error:
-            notice(
-                f"prometheus file_sd target in {self._targets}: {error.strerror or error}; scrape the endpoint by hand"
-            )
-        return server
+        endpoint = serve(self._config, self._instance_id, self.snapshot)
+        if endpoint is not None:
+            endpoint.announce(self.resource.attributes, self._pushes_metrics())
+        return endpoint
 
     def _make_traces(self) -> TraceSignals | None:
         from ralph_otel.exporters import otlp
