@@ -17,7 +17,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ralph_otel.escapes import all_spelled_out
 from ralph_otel.events import Line, problem_with
@@ -108,6 +108,15 @@ def open_own(path: Path, flags: int, strangers: bool = False) -> int:
         os.close(fd)
         raise OSError(errno.EPERM, problem, str(path))
     return fd
+
+
+def open_to_read(path: Path) -> BinaryIO:
+    """A journal, to be read.
+
+    Raises:
+        OSError: as for `open_own`.
+    """
+    return os.fdopen(open_own(path, os.O_RDONLY), "rb")
 
 
 def _problem_with(status: os.stat_result, path: Path, strangers: bool, writes: bool) -> str:
@@ -377,7 +386,7 @@ def has_end(path: Path) -> bool:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
         lines = file.read().split(b"\n")
     for raw in reversed(lines):

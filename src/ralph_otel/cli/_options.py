@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 from ralph_otel import redaction
 from ralph_otel.config import MetricsConfig
-from ralph_otel.journal import BadLine, decode
+from ralph_otel.journal import BadLine, decode, open_to_read
 from ralph_otel.runs import LATEST, RunError, find, journals, short_ids
 
 _OFFERED = 50
@@ -44,7 +44,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 def _loop_name(path: Path) -> str:
     """The loop's name as the journal's first line has it; "" where it has none."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             return "".join(each for each in decode(file.readline(65_536)).get("name", "") if each.isprintable())
     except (OSError, BadLine, TypeError):
         return ""

@@ -7,11 +7,13 @@ import os
 import select
 import sys
 import time
+from pathlib import Path
 
 import click
 
 from ralph_otel.cli._options import complete_run, home, journal_of
 from ralph_otel.config import seconds
+from ralph_otel.journal import open_to_read
 from ralph_otel.views.stream import EventIdError, Stream, place_of
 
 
@@ -47,15 +49,23 @@ def command(run: str | None, interval: str, events: bool, new: bool, after: str 
 
 def _stream(run: str | None, events: bool, new: bool, after: str | None) -> Stream:
     if after is None:
-        return Stream(home(), journal_of(run) if run is not None else None, events, new)
+        return Stream(home(), _readable(journal_of(run)) if run is not None else None, events, new)
     try:
         meant, place = place_of(after)
-        journal = journal_of(run if run is not None else meant)
+        journal = _readable(journal_of(run if run is not None else meant))
         if journal.stem != meant:
             raise EventIdError(f"{after!r} is an event of another run than {journal.stem}")
         return Stream(home(), journal, events=True, place=place)
     except EventIdError as error:
         raise click.BadParameter(str(error), param_hint="--after") from None
+
+
+def _readable(journal: Path) -> Path:
+    try:
+        open_to_read(journal).close()
+    except OSError as error:
+        raise click.ClickException(f"cannot read {journal}: {error.strerror}") from None
+    return journal
 
 
 def _seconds(interval: str) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ralph_otel.events import Line
-from ralph_otel.journal import MAX_LINE, BadLine, decode, encode
+from ralph_otel.journal import MAX_LINE, BadLine, decode, encode, open_to_read
 from ralph_otel.views.live import Live
 from ralph_otel.views.live_run import LiveRun
 
@@ -72,24 +72,20 @@ class Events:
         self._path = path
         self._place = place
         if place:
-            with self._open() as file:
+            with open_to_read(self._path) as file:
                 file.seek(place - 1)
                 if file.read(1) != b"\n":
                     raise EventIdError(f"no event of {path.name} ends at {place}; without --after, all are given")
 
-    def _open(self) -> BinaryIO:
-        flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
-        return os.fdopen(os.open(self._path, flags), "rb")
-
     def skip(self) -> None:
         """Leave out all that is there."""
-        with self._open() as file:
+        with open_to_read(self._path) as file:
             while _line_of(file) is not None:
                 self._place = file.tell()
 
     def read(self) -> Iterator[Line]:
         """The whole lines that have come, each with its `id`; those that cannot be used are left out."""
-        with self._open() as file:
+        with open_to_read(self._path) as file:
             if os.fstat(file.fileno()).st_size < self._place:  # another file by this name
                 self._place = 0
             file.seek(self._place)

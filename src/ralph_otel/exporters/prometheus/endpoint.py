@@ -49,8 +49,8 @@ class Endpoint:
         """End the server.
 
         Args:
-            crashed: whether a run has crashed. Who scrapes may not have seen that yet: then the file stays, and a target
-                that does not answer says so, until the next loop sweeps it.
+            crashed: whether a run has crashed. Who scrapes may not have seen that yet: then the file stays, and a
+                target that does not answer says so, until the next loop sweeps it.
         """
         if not crashed:
             remove_target(self._targets, self._instance_id)
