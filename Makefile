@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet lock clean seen faults
+.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet soak lock clean seen faults
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
@@ -27,6 +27,7 @@ help:
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
 	@echo 'make fleet   1,000 loops through agents and a gateway to Prometheus, with what each takes'
+	@echo 'make soak    a million iterations with faults throughout, in 20 minutes: does anything grow, is all counted'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
 	@echo 'make clean   remove what these have made'
 
@@ -71,6 +72,10 @@ bench: $(READY)
 
 fleet: $(READY)
 	$(BIN)/python -m benchmarks.fleet
+
+# Shorter, say: make soak SOAK='--iterations 20000 --minutes 1'
+soak: $(READY)
+	nice -n 19 $(BIN)/python -m benchmarks.soak $(SOAK)
 
 # Without those that test what uses the standard library alone.
 oldest: $(OLDEST)/.ready

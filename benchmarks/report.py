@@ -16,6 +16,8 @@ Figures = Mapping[ModuleType, Mapping[str, float]]
 """Module to its figures."""
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+SOAK = Path(__file__).parent / "soak" / "measured.md"
+"""The section of `python -m benchmarks.soak --write`, which takes too long for every run."""
 _PACKAGES = (
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp",
@@ -46,7 +48,8 @@ def page(figures: Figures) -> str:
     for module in dict.fromkeys(row.module for row in measured):
         title, _, rest = (module.__doc__ or "").strip().partition("\n")
         lines += [f"**{title}** (`benchmarks/{short_name(module)}.py`)", rest.rstrip(), ""]
-    return "\n".join(lines).rstrip() + "\n"
+    soak = SOAK.read_text(encoding="utf-8") if SOAK.exists() else ""
+    return "\n".join([*lines, soak]).rstrip() + "\n"
 
 
 def short_name(module: ModuleType) -> str:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from ralph_otel.journal import Follower
 from ralph_otel.notices import notice
 
-MAX_FOLLOWED = 256
-"""Journals followed at once; beyond, those of ended runs are let go."""
+MAX_FOLLOWED = 64
+"""Journals followed at once; beyond, those of ended runs are let go. Each is an open file, of which the host needs some
+itself: macOS gives a process 256 of them, unless it asks for more."""
 _BATCH = 32 * 1024
 """Bytes of a journal that are worked off at a time: some milliseconds' work."""
 _SETTLED = 1_000_000_000
