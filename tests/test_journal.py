@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -139,6 +140,7 @@ def test_a_line_that_comes_after_the_end_is_written_and_leaves_no_file_open(tmp_
 def test_a_disk_that_is_full_loses_lines_and_raises_nothing() -> None:
     full = Journal(Path("/dev/full"))
     assert full.append(line()) == 0
+    assert full.problem == os.strerror(errno.ENOSPC)
     full.close()
 
 

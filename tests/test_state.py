@@ -7,7 +7,7 @@ import pytest
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
 from ralph_otel.state import MAX_OPEN, RunState
 from ralph_otel.states import States
-from support.tape import T0, Tape, at, fold
+from support.tape import T0, TRACE, Tape, at, fold
 
 
 def approx(value: float) -> float:
@@ -264,6 +264,31 @@ def test_a_count_that_is_set_below_zero_is_zero() -> None:
     metrics = tape.metrics()
     assert (metrics.progress.no_progress_streak, metrics.tests.failure_streak, metrics.tests.flaky_tests) == (0, 0, 0)
     assert metrics.context_usage_percent == 0
+
+
+# -- what a run says of itself -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_what_its_last_beginning_says() -> None:
+    told = {"runner": "ralphify", "runner_version": "0.3.0", "max_iterations": 9, "attributes": {"team": "a"}}
+    state = Tape("n", **told, pid=7, host="h", trace_flags=0, span="aa" * 8).state()
+    assert (state.name, state.runner, state.runner_version) == ("n", "ralphify", "0.3.0")
+    assert (state.max_iterations, state.attributes, state.pid, state.host) == (9, {"team": "a"}, 7, "h")
+    assert (state.began, state.sampled, state.root) == (T0, False, (TRACE, "aa" * 8))
+    state = Tape("n", **told).add(1, "loop.started", name="m").state()
+    assert (state.name, state.runner, state.runner_version) == ("m", "", "")
+    assert (state.max_iterations, state.attributes, state.pid, state.host) == (None, {}, None, None)
+    assert (state.began, state.sampled, state.root) == (at(1), True, None)
+
+
+@pytest.mark.parametrize("ids", [{"trace_id": TRACE}, {"span_id": "aa" * 8}])
+def test_half_a_span_is_none(ids: dict[str, str]) -> None:
+    assert Tape("n", **ids).state().root is None
+
+
+def test_a_run_whose_beginning_is_missing_is_recorded() -> None:
+    state = Tape("").iteration(1, 1).state()
+    assert (state.sampled, state.active) == (True, True)
 
 
 # -- durations that are reckoned, and memory --------------------------------------------------------------------------
