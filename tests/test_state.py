@@ -166,6 +166,11 @@ def test_a_clock_that_steps_back_makes_no_time_negative() -> None:
     assert metrics.session.avg_session_duration == 0.0
 
 
+def test_a_line_from_before_the_beginning_does_not_move_it() -> None:
+    tape = Tape().add(-5, "error.raised", error_type="E").add(10, "error.raised", error_type="E")
+    assert tape.metrics().total_execution_time == 10.0
+
+
 def test_a_crash_is_the_reason_and_closes_what_was_open() -> None:
     tape = Tape().add(1, "session.started", session="a").add(2, "iteration.started", iteration=1)
     tape.add(3, "agent.started", agent="claude", span="ab" * 8).add(4, "reboot.started", reason="manual")
@@ -314,6 +319,17 @@ def test_a_duration_that_is_absent_is_taken_from_the_times(begin: str, end: str,
     for line in tape.lines:
         states.apply(line)
     assert [line["duration"] for line in tape.lines if line["type"] == end] == [3.5, 0.25]
+
+
+def test_agents_of_one_name_that_run_at_once_each_take_their_own_time() -> None:
+    tape = Tape().add(1, "agent.started", agent="claude", span="aa" * 8)
+    tape.add(2, "agent.started", agent="claude", span="bb" * 8)
+    for second, span in ((5, "aa" * 8), (9, "bb" * 8)):
+        tape.add(second, "agent.finished", agent="claude", span=span)
+    states = States()
+    for line in tape.lines:
+        states.apply(line)
+    assert [line["duration"] for line in tape.lines[-2:]] == [4.0, 7.0]
 
 
 @pytest.mark.parametrize(
