@@ -22,6 +22,8 @@ def test_without_events_every_number_is_zero() -> None:
     assert metrics.rollups.keys() == {"5m", "1h", "24h", "all"}
     assert LoopMetrics(rollups=metrics.rollups) == metrics
     assert all(rollup == type(rollup)() for rollup in metrics.rollups.values())
+    state = RunState()
+    assert (state.total_tests, state.passing_tests, state.failing_tests, state.skipped_tests) == (0, 0, 0, 0)
 
 
 def whole() -> Tape:
