@@ -26,8 +26,10 @@ def test_a_file_that_is_not_there_yet_has_no_lines(tmp_path: Path) -> None:
     follower = Follower(tmp_path / "r.jsonl")
     assert follower.read() == []
     assert follower.at_end
+    assert follower.size == 0
     follower.path.write_bytes(b"a\n")
     assert follower.read() == [b"a"]
+    assert follower.size == 2
 
 
 def test_only_what_is_new_is_read(tmp_path: Path) -> None:

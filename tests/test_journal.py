@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -113,7 +114,9 @@ def test_a_disk_that_becomes_full_harms_one_line_only(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
     try:
         assert opened.append(line(value=2)) == 0
+        assert opened.problem == os.strerror(errno.ENOSPC)
         assert opened.append(line(value=3)) == 0
+        assert opened.problem == os.strerror(errno.EFBIG)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert opened.append(line(value=4)) > 0
@@ -139,6 +142,7 @@ def test_a_line_that_comes_after_the_end_is_written_and_leaves_no_file_open(tmp_
 def test_a_disk_that_is_full_loses_lines_and_raises_nothing() -> None:
     full = Journal(Path("/dev/full"))
     assert full.append(line()) == 0
+    assert full.problem == os.strerror(errno.ENOSPC)
     full.close()
 
 
@@ -170,6 +174,16 @@ def test_threads_lose_nothing_and_mix_nothing(tmp_path: Path) -> None:
     for thread_number in range(20):
         own = [value for value in values if value // 1000 == thread_number]
         assert own == sorted(own)
+
+
+def test_a_journal_is_claimed_by_one_until_it_is_closed(tmp_path: Path) -> None:
+    first, second = Journal(tmp_path / "r.jsonl"), Journal(tmp_path / "r.jsonl")
+    assert first.lock()
+    assert not second.lock()
+    assert second.append(line()) > 0  # that needs no claim
+    first.close()
+    assert second.lock()
+    second.close()
 
 
 # -- encoding ---------------------------------------------------------------------------------------------------------

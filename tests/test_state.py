@@ -7,7 +7,7 @@ import pytest
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
 from ralph_otel.state import MAX_OPEN, RunState
 from ralph_otel.states import States
-from support.tape import T0, Tape, at, fold
+from support.tape import T0, TRACE, Tape, at, fold
 
 
 def approx(value: float) -> float:
@@ -22,6 +22,8 @@ def test_without_events_every_number_is_zero() -> None:
     assert metrics.rollups.keys() == {"5m", "1h", "24h", "all"}
     assert LoopMetrics(rollups=metrics.rollups) == metrics
     assert all(rollup == type(rollup)() for rollup in metrics.rollups.values())
+    state = RunState()
+    assert (state.total_tests, state.passing_tests, state.failing_tests, state.skipped_tests) == (0, 0, 0, 0)
 
 
 def whole() -> Tape:
@@ -166,6 +168,11 @@ def test_a_clock_that_steps_back_makes_no_time_negative() -> None:
     assert metrics.session.avg_session_duration == 0.0
 
 
+def test_a_line_from_before_the_beginning_does_not_move_it() -> None:
+    tape = Tape().add(-5, "error.raised", error_type="E").add(10, "error.raised", error_type="E")
+    assert tape.metrics().total_execution_time == 10.0
+
+
 def test_a_crash_is_the_reason_and_closes_what_was_open() -> None:
     tape = Tape().add(1, "session.started", session="a").add(2, "iteration.started", iteration=1)
     tape.add(3, "agent.started", agent="claude", span="ab" * 8).add(4, "reboot.started", reason="manual")
@@ -266,6 +273,31 @@ def test_a_count_that_is_set_below_zero_is_zero() -> None:
     assert metrics.context_usage_percent == 0
 
 
+# -- what a run says of itself -----------------------------------------------------------------------------------------
+
+
+def test_a_run_is_what_its_last_beginning_says() -> None:
+    told = {"runner": "ralphify", "runner_version": "0.3.0", "max_iterations": 9, "attributes": {"team": "a"}}
+    state = Tape("n", **told, pid=7, host="h", trace_flags=0, span="aa" * 8).state()
+    assert (state.name, state.runner, state.runner_version) == ("n", "ralphify", "0.3.0")
+    assert (state.max_iterations, state.attributes, state.pid, state.host) == (9, {"team": "a"}, 7, "h")
+    assert (state.began, state.sampled, state.root) == (T0, False, (TRACE, "aa" * 8))
+    state = Tape("n", **told).add(1, "loop.started", name="m").state()
+    assert (state.name, state.runner, state.runner_version) == ("m", "", "")
+    assert (state.max_iterations, state.attributes, state.pid, state.host) == (None, {}, None, None)
+    assert (state.began, state.sampled, state.root) == (at(1), True, None)
+
+
+@pytest.mark.parametrize("ids", [{"trace_id": TRACE}, {"span_id": "aa" * 8}])
+def test_half_a_span_is_none(ids: dict[str, str]) -> None:
+    assert Tape("n", **ids).state().root is None
+
+
+def test_a_run_whose_beginning_is_missing_is_recorded() -> None:
+    state = Tape("").iteration(1, 1).state()
+    assert (state.sampled, state.active) == (True, True)
+
+
 # -- durations that are reckoned, and memory --------------------------------------------------------------------------
 
 
@@ -289,6 +321,17 @@ def test_a_duration_that_is_absent_is_taken_from_the_times(begin: str, end: str,
     for line in tape.lines:
         states.apply(line)
     assert [line["duration"] for line in tape.lines if line["type"] == end] == [3.5, 0.25]
+
+
+def test_agents_of_one_name_that_run_at_once_each_take_their_own_time() -> None:
+    tape = Tape().add(1, "agent.started", agent="claude", span="aa" * 8)
+    tape.add(2, "agent.started", agent="claude", span="bb" * 8)
+    for second, span in ((5, "aa" * 8), (9, "bb" * 8)):
+        tape.add(second, "agent.finished", agent="claude", span=span)
+    states = States()
+    for line in tape.lines:
+        states.apply(line)
+    assert [line["duration"] for line in tape.lines[-2:]] == [4.0, 7.0]
 
 
 @pytest.mark.parametrize(

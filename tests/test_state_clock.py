@@ -89,3 +89,22 @@ def test_it_is_counted_where_our_own_health_is(make_collector: Callable[..., Met
         assert collector._recorder.health()["doubted_times"] == 1
         collector.reset()
         assert collector._recorder.health()["doubted_times"] == 0
+
+
+@pytest.mark.parametrize(("ts", "counts_as", "doubted"), [
+    (T0 + FAR, T0 + FAR, 0), (T0 + FAR + 1, T0, 1), (T0 - FAR, T0 - FAR, 0), (T0 - FAR - 1, T0 - FAR - 1, 1),
+])  # fmt: skip
+def test_a_day_from_the_rest_is_believed_and_more_is_not(ts: int, counts_as: int, doubted: int) -> None:
+    clock = Clock()
+    assert clock.read(T0) == T0
+    assert clock.read(ts) == counts_as
+    assert (clock.now, clock.doubted) == (max(T0, counts_as), doubted)
+
+
+@pytest.mark.parametrize(("apart", "believed"), [(FAR, True), (-FAR, True), (FAR + 1, False), (-FAR - 1, False)])
+def test_two_doubted_lines_agree_that_are_a_day_apart_at_most(apart: int, believed: bool) -> None:
+    clock, first = Clock(), T0 + 10 * FAR
+    clock.read(T0)
+    clock.read(first)
+    clock.read(first + apart)
+    assert (clock.now, clock.doubted) == ((first + apart, 1) if believed else (T0, 2))

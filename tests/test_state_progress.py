@@ -256,6 +256,8 @@ def test_iterations_that_share_a_span_are_told_apart_by_the_order() -> None:
         ((0.0, 0.9, 0.0), 0.9, (2, 1)),
         ((None, 0.9, 0.0), 0.0, (1, 1)),
         ((0.9, 0.0, 0.0), 0.0, (1, 2)),
+        ((0.9, 0.0, 0.0), 0.9, (1, 2)),  # nothing new
+        ((0.0, 0.0, 0.0), 0.0, (0, 3)),
         ((None, None, 0.0), 0.0, (0, 2)),
     ],
 )
@@ -270,3 +272,30 @@ def test_what_becomes_known_of_an_earlier_iteration_counts_there(
             tape.add(number, "progress.measured", score=score, span=span)
         tape.add(number, "iteration.finished", iteration=number, outcome="success", duration=1, span=span)
     assert progress(tape.add(9, "progress.measured", score=late, span=f"{1:016x}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("scores", "late", "expected"),
+    [
+        ((None, None), 0.0, (0, 2)),  # two without
+        ((None, 0.0, None), 0.9, (1, 2)),  # one with, then two without
+    ],
+)
+def test_the_last_iteration_goes_on_with_a_streak_that_became_known_late(
+    scores: tuple[float | None, ...], late: float, expected: tuple[int, int]
+) -> None:
+    tape = Tape()
+    for number, score in enumerate(scores, 1):
+        span = f"{number:016x}"
+        tape.add(number, "iteration.finished", iteration=number, outcome="success", duration=1, span=span)
+        if score is not None:
+            tape.add(number, "progress.measured", score=score, span=span)
+    tape.add(8, "progress.measured", score=late, span=f"{1:016x}")
+    tape.add(9, "progress.measured", score=0.0, span=f"{len(scores):016x}")
+    assert progress(tape) == expected
+
+
+def test_a_measurement_that_says_nothing_new_leaves_a_streak_that_was_set() -> None:
+    tape = Tape().add(1, "iteration.finished", iteration=1, outcome="success", duration=1, span="aa" * 8)
+    tape.add(2, "progress.measured", score=0.0, span="aa" * 8).add(3, "gauge.set", name="no_progress_streak", value=7)
+    assert progress(tape.add(4, "progress.measured", score=0.0, span="aa" * 8)) == (0, 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ralph_otel.model import ProgressMetrics, SessionMetrics, TestMetrics
+from ralph_otel.state import RunState
 from ralph_otel.states import States
 from support.tape import T0, Tape, at, fold
 
@@ -128,3 +129,9 @@ def test_a_stopped_run_that_is_heard_of_after_a_reset_is_not_running() -> None:
         states.apply(line)
     assert states.metrics(at(1000)).total_execution_time == 0.0
     assert not any(state.active for state in states.by_run.values())
+
+
+def test_a_run_that_has_not_begun_has_not_after_a_reset_either() -> None:
+    fresh = RunState("run-1").fresh()
+    assert not fresh.active
+    assert fresh.started is None

@@ -316,11 +316,8 @@ class Follower:
             self._fd = open_own(self.path, os.O_RDONLY, self._strangers)
         except FileNotFoundError:
             return False
-        status = os.fstat(self._fd)
-        self._inode = status.st_ino
-        if self.offset > status.st_size:
-            self._restart()
-        os.lseek(self._fd, self.offset, os.SEEK_SET)
+        self._inode = os.fstat(self._fd).st_ino
+        os.lseek(self._fd, self.offset, os.SEEK_SET)  # beyond the end nothing is found, and `_replaced` sees why
         return True
 
     def _replaced(self) -> bool:

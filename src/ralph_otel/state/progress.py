@@ -47,7 +47,7 @@ def note_progress(state: RunState, made: bool, span_id: str | None) -> None:
 def settle_earlier(state: RunState, iteration: OpenIteration, made: bool) -> None:
     """Count what has become known of an iteration after which others have finished."""
     before, recent = iteration.progress, list(state.recent)
-    if before is not None and (before or not made):
+    if before:
         return
     iteration.progress = made
     state.iterations_with_progress += made
