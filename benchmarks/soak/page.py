@@ -95,7 +95,8 @@ def _rows(kind: str, found: Audit) -> Iterator[str]:
 
 def _rest(result: Result) -> Iterator[str]:
     yield "The receiver's answers: " + ", ".join(f"{n:,} {name}" for name, n in result.answers.most_common()) + "."
-    yield f"Spans that came twice, their answer having been cut: {result.twice:,}. Log records taken: {result.logs:,}."
+    yield f"Spans that came more than once, as after an answer that was cut: {result.twice:,}."
+    yield f"Log records taken: {result.logs:,}."
     given_up = ", ".join(f"{name} {n:,}" for name, n in sorted(result.given_up.items())) or "nothing"
     yield f"Given up, by the queues' own account: {given_up}."
     for kind, found in {**result.audits, **{f"{k}, repaired": v for k, v in result.repaired.items()}}.items():
