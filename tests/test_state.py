@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
@@ -277,7 +279,12 @@ def test_a_count_that_is_set_below_zero_is_zero() -> None:
 
 
 def test_a_run_is_what_its_last_beginning_says() -> None:
-    told = {"runner": "ralphify", "runner_version": "0.3.0", "max_iterations": 9, "attributes": {"team": "a"}}
+    told: dict[str, Any] = {
+        "runner": "ralphify",
+        "runner_version": "0.3.0",
+        "max_iterations": 9,
+        "attributes": {"team": "a"},
+    }
     state = Tape("n", **told, pid=7, host="h", trace_flags=0, span="aa" * 8).state()
     assert (state.name, state.runner, state.runner_version) == ("n", "ralphify", "0.3.0")
     assert (state.max_iterations, state.attributes, state.pid, state.host) == (9, {"team": "a"}, 7, "h")
