@@ -25,6 +25,7 @@ def test_without_events_every_number_is_zero() -> None:
     assert LoopMetrics(rollups=metrics.rollups) == metrics
     assert all(rollup == type(rollup)() for rollup in metrics.rollups.values())
     state = RunState()
+    assert state.run_id == ""
     assert (state.total_tests, state.passing_tests, state.failing_tests, state.skipped_tests) == (0, 0, 0, 0)
 
 
@@ -383,3 +384,14 @@ def test_an_iterations_age_is_what_it_has_taken_less_pauses() -> None:
 
 def test_an_iteration_that_began_in_the_future_has_no_negative_age() -> None:
     assert Tape().add(50, "iteration.started", iteration=1).state().iteration_age(at(0)) == 0.0
+
+
+def test_events_that_are_missing_add_up() -> None:
+    tape = Tape().add(1, "events.dropped", count=3)
+    assert tape.add(2, "events.dropped", count=2).state().dropped_events == 5
+
+
+@pytest.mark.parametrize(("ahead", "seen"), [(0, 2), (300, 2), (301, 1)])
+def test_windows_end_with_the_last_event_unless_that_is_more_than_five_minutes_ahead(ahead: int, seen: int) -> None:
+    tape = Tape().iteration(999, 1).iteration(999 + ahead, 2)
+    assert tape.metrics(1000).rollups["1h"].iterations == seen

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ralph_otel.model import ProgressMetrics, SessionMetrics, TestMetrics
-from ralph_otel.state import RunState
+from ralph_otel.state import GENERIC_GAUGES, RunState
 from ralph_otel.states import States
 from support.tape import T0, Tape, at, fold
 
@@ -135,3 +137,11 @@ def test_a_run_that_has_not_begun_has_not_after_a_reset_either() -> None:
     fresh = RunState("run-1").fresh()
     assert not fresh.active
     assert fresh.started is None
+
+
+@pytest.mark.parametrize("name", sorted(GENERIC_GAUGES.keys() - {"flaky_tests"}))  # of these there is a sum
+def test_a_value_that_was_set_is_that_of_the_run_that_set_it_last(name: str) -> None:
+    total = RunState()
+    for run_id, second, value in (("a", 5, 7), ("b", 3, 9)):
+        total.absorb(Tape(run=run_id).add(second, "gauge.set", name=name, value=value).state())
+    assert getattr(total, GENERIC_GAUGES[name][0]) == 7
