@@ -35,6 +35,17 @@ def test_reading_again_after_a_restart_writes_nothing(tmp_path: Path) -> None:
     assert whole(tmp_path) == before
 
 
+def test_a_journal_that_lacks_the_end_of_its_last_line_alone_is_made_whole(tmp_path: Path) -> None:
+    before = whole(tmp_path)
+    [path] = tmp_path.glob("*.jsonl")
+    for lines in range(1, before.count(b"\n") + 1):
+        path.write_bytes(b"\n".join(before.split(b"\n")[:lines]))
+        Journals(tmp_path).read(Orchestrator(), MemoryFolder({EVENTS: ALL}))
+        known = [record(raw) for raw in path.read_bytes().splitlines()]
+        keys = [line["source"]["key"] for line in known if line is not None]
+        assert len(keys) == len(set(keys)) == before.count(b"\n")
+
+
 @settings(max_examples=60, deadline=None)
 @given(cut=st.floats(0, 1))
 def test_a_journal_that_breaks_off_anywhere_is_made_whole(cut: float, tmp_path_factory: pytest.TempPathFactory) -> None:

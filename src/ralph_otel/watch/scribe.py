@@ -160,6 +160,7 @@ class Run:
             while (raws := follower.read()) or not follower.at_end:
                 for raw in raws:
                     yield from self._loaded(raw)
+            yield from self._loaded(follower.torn)  # a line that lacks its end alone gets it with the next one
             self.size = follower.offset
         except OSError as error:
             notice(f"cannot read {self.path}: {error.strerror}")
