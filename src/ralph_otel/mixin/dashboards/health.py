@@ -95,9 +95,10 @@ def _delivery(q: Queries) -> tuple[Panel, ...]:
         ),
         bars(
             "Given up",
-            "Spans, data points and log records that will not reach the receiver. Empty is good.",
+            "Spans, data points and log records that will not reach the receiver. Zero is good.",
             Query(
-                f"sum by (ralph_signal, ralph_drop_reason) ({q.grown('ralph_otel.undelivered', INTERVAL)})",
+                f"sum by (ralph_signal, ralph_drop_reason) ({q.grown('ralph_otel.undelivered', INTERVAL)})"
+                " or vector(0)",  # it has no series before the first one
                 "{{ralph_signal}} {{ralph_drop_reason}}",
             ),
         ),
