@@ -74,7 +74,7 @@ class Trouble:
         agent: variables of `agent.sh`.
         git: whether it works in a git work tree; elsewhere progress is not measured.
         road: `collector`; `direct`, scraped; `prometheus`, OTLP straight into it; `dead end`, a Collector that cannot
-            send on.
+            send on; `refusal`, a receiver that has no use for spans.
         killed: once Prometheus knows that it runs: `runner`, the process that its recorder watches; `all`.
     """
 
@@ -115,6 +115,7 @@ TROUBLES = (
     Trouble("vanishes-scraped", (*_RUN, _FOR_EVER), ("RalphLoopVanished",), road="direct", killed="all"),
     Trouble("vanishes-pushed", (*_RUN, _FOR_EVER), ("RalphLoopVanished",), road="prometheus", killed="all"),
     Trouble("forgets", _LIMITED, ("RalphTelemetryDropping",), {"EDITS": "1"}),
+    Trouble("refused", _loop(), ("RalphTelemetryDropping",), {"EDITS": "1"}, road="refusal"),
     Trouble("unheard", _loop(), ("RalphCollectorQueueFull", "RalphCollectorDropping"), road="dead end"),
 )
 
@@ -152,6 +153,10 @@ class Staged:
             "collector": {"OTEL_EXPORTER_OTLP_ENDPOINT": self.backends.collector.otlp},
             "dead end": {"OTEL_EXPORTER_OTLP_ENDPOINT": self.dead_end.otlp},
             "prometheus": {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{self.prometheus_process.otlp}/v1/metrics"},
+            "refusal": {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": self.backends.collector.otlp,
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{self.prometheus_process.otlp}/v1/traces",
+            },
             "direct": {"RALPH_OTEL_EXPORT_FORMAT": "prometheus", "RALPH_OTEL_EXPORT_TARGET": f"{HOST}:0"},
         }
         otlp = {"RALPH_OTEL_EXPORT_FORMAT": "otlp", "RALPH_OTEL_HOME": str(self.home)}
