@@ -1,38 +1,20 @@
 """The tables of `docs/reliability.md`: fault by fault, from what the tests have seen. Part of `make docs`.
 
-The rest of the page is written by hand; a table stands between two comments that name it. With `--check` nothing is
-written; the exit code is 1 where that would change the page.
+See `seen_page`.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-PAGE = Path("docs/reliability.md")
+from seen_page import ROOT, main, table
+
 SEEN = ROOT / "tests" / "faults" / "seen.json"
 """What the tests have seen: by section and by fault, see `tests/faults/fault_table.py`."""
 OURS, BY_HAND = "ralph-otel", "by hand"
 _STAGES = {"at once": "at once", "next start": "with the next start", "replay": "by `ralph-otel replay`"}
-
-
-def fresh(page: str) -> str:
-    """The page with its tables made anew.
-
-    Raises:
-        LookupError: it has a place for a section that is not known.
-    """
-    known = json.loads(SEEN.read_text(encoding="utf-8"))
-
-    def table(place: re.Match[str]) -> str:
-        return f"<!-- seen: {place[1]} -->\n{_table(known[place[1]])}\n<!-- end -->"
-
-    return re.sub(r"<!-- seen: (.+?) -->\n.*?<!-- end -->", table, page, flags=re.DOTALL)
 
 
 def _table(faults: Mapping[str, Any]) -> str:
@@ -40,12 +22,12 @@ def _table(faults: Mapping[str, Any]) -> str:
     who = (OURS, BY_HAND) if compared else (OURS,)
     head = ["what happens", "what was done", "emitted"]
     head += [f"{what}{f', {each}' if compared else ''}" for what in ("arrived", "the host felt") for each in who]
-    rows = [head, ["---"] * len(head)]
+    rows = [head]
     for name, row in faults.items():
         cells = [row.get(each) for each in who]
         emitted = row.get(OURS, row.get(BY_HAND))["emitted"]
         rows.append([name, row["done"], emitted, *map(_arrived, cells), *map(_felt, cells)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return table(rows)
 
 
 def _arrived(cell: Mapping[str, Any] | None) -> str:
@@ -74,9 +56,5 @@ def _felt(cell: Mapping[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    path = ROOT / PAGE
-    before = path.read_text(encoding="utf-8")
-    after = fresh(before)
-    if "--check" in sys.argv:
-        sys.exit(None if after == before else f"{PAGE} is stale; `make docs` writes its tables anew")
-    path.write_text(after, encoding="utf-8")
+    known = json.loads(SEEN.read_text(encoding="utf-8"))
+    main("docs/reliability.md", {section: _table(faults) for section, faults in known.items()})
