@@ -17,7 +17,7 @@ from ralph_otel.journal import Journal
 from ralph_otel.marks import Mark, recorders_folder
 from ralph_otel.pipeline import Pipeline
 from ralph_otel.tracecontext import host_name
-from support.receiver import Received, attributes, points
+from support.receiver import Received, points, totals
 from support.tape import Tape, lines_of
 from support.watched import ago
 
@@ -62,16 +62,9 @@ def run(home: Path, name: str, pid: int) -> Path:
     return ago(tape.iteration(1, 1), 60 if pid != os.getpid() else 0).write(home / "runs" / f"{name}.jsonl")
 
 
-def iterations(received: Received) -> list[float]:
-    """What was said of iterations, in order."""
-    return [
-        sum(points(metric).values())
-        for message in received.of("metrics")
-        for resource in message.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        if metric.name == "ralph_loop.iterations"
-    ]
+def iterations(received: Received) -> list[tuple[str, float]]:
+    """What was said of iterations, and by whom, in order."""
+    return totals(received.of("metrics"), "ralph_loop.iterations")
 
 
 def test_the_figures_of_all_loops_of_a_killed_recorder_are_sent_as_its_own(
@@ -81,14 +74,7 @@ def test_the_figures_of_all_loops_of_a_killed_recorder_are_sent_as_its_own(
     mark = left(home, dead_pid, runs[3], runs=str(home / "runs" / "r"))
     assert taken_over(config) == ["recorder-1"]
     assert [lines_of(path)[-1].get("reason") for path in runs] == ["crashed", "crashed", None, "crashed"]
-    assert iterations(receiver) == [3]
-    senders = [
-        attributes(each.resource.attributes)["service.instance.id"]
-        for message in receiver.of("metrics")
-        for each in message.resource_metrics
-        if any(metric.name == "ralph_loop.iterations" for scope in each.scope_metrics for metric in scope.metrics)
-    ]
-    assert senders == ["recorder-1"]
+    assert iterations(receiver) == [("recorder-1", 3)]
     assert list(points(receiver.metrics()["ralph_loop.runs"]).values()) == [3]
     assert not mark.exists()
     assert taken_over(config) == []
@@ -107,7 +93,7 @@ def test_a_runner_that_outlives_its_recorder_is_seen_to_when_it_has_ended(
         journal.append(line)
     journal.close()
     assert taken_over(config) == ["recorder-1"]
-    assert iterations(receiver) == [2]
+    assert iterations(receiver) == [("recorder-1", 2)]
     assert not mark.exists()
 
 

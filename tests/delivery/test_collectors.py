@@ -24,7 +24,7 @@ from ralph_otel.exporters.delivery.queue import Queue, State
 from ralph_otel.replay import replay
 from ralph_otel.signals.logs import RecordIds
 from support.ports import free_port, mute_server
-from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, points
+from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, totals
 from support.tape import lines_of
 from support.waiting import until
 
@@ -64,19 +64,6 @@ def uids(received: Received) -> list[str]:
     return [attributes(record.attributes)["log.record.uid"] for record in received.logs()]
 
 
-def iterations_of(received: Received) -> dict[Any, Any]:
-    """By run, the total of iterations that came last."""
-    found = {}
-    for message in received.taken("metrics"):
-        for resource in message.resource_metrics:
-            run = attributes(resource.resource.attributes)["service.instance.id"]
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    if metric.name == "ralph_loop.iterations":
-                        found[run] = sum(points(metric).values())
-    return found
-
-
 def test_what_an_outage_left_the_next_collector_delivers_each_once(kind: Receiver, home: Path) -> None:
     port = free_port()
     runs = []
@@ -99,7 +86,7 @@ def test_what_an_outage_left_the_next_collector_delivers_each_once(kind: Receive
         assert set(spans.values()) == {1}
         assert len(spans) == 3 * (1 + 3 * 3)
         assert len(set(uids(received))) == len(uids(received)) == len(lines)
-        assert iterations_of(received) == dict.fromkeys(runs, 3)
+        assert dict(totals(received.taken("metrics"), "ralph_loop.iterations")) == dict.fromkeys(runs, 3)
         assert not waiting(home).total()
 
 

@@ -14,7 +14,7 @@ import pytest
 from ralph_otel.signals.logs import RecordIds
 from support.hosts import FOREIGN
 from support.ports import free_port, mute_server
-from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, points
+from support.receiver import GrpcReceiver, HttpReceiver, Received, attributes, totals
 from support.tape import lines_of
 from support.waiting import until
 
@@ -118,15 +118,7 @@ def wait_for_all(received: Received, journals: list[Path]) -> None:
 
 def iterations_of(received: Received) -> dict[str, int]:
     """By run, the total of iterations that came last."""
-    found: dict[str, int] = {}
-    for message in received.taken("metrics"):
-        for resource in message.resource_metrics:
-            who = attributes(resource.resource.attributes)["service.instance.id"]
-            for scope in resource.scope_metrics:
-                for metric in scope.metrics:
-                    if metric.name == "ralph_loop.iterations":
-                        found[who] = sum(points(metric).values())
-    return found
+    return dict(totals(received.taken("metrics"), "ralph_loop.iterations"))
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

@@ -16,7 +16,7 @@ import psutil
 from fault_table import Arrived
 
 from ralph_otel.runs import fold
-from support.receiver import Received, points
+from support.receiver import Received, totals
 from support.waiting import until
 
 OURS = [sys.executable, "-m", "ralph_otel"]
@@ -145,19 +145,8 @@ class Scene:
     def arrived(self) -> Arrived:
         """What is at the receiver now."""
         spans = {span.span_id for span in self.received.spans() if span.name == "iteration"}
-        return Arrived(len(spans), round(sum(self._counts().values())))
-
-    def _counts(self) -> dict[str, float]:
-        """Iterations by the sender's id, as it said last: what a backend adds up."""
-        counts: dict[str, float] = {}
-        for message in self.received.of("metrics"):
-            for resource in message.resource_metrics:
-                own = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
-                for scope in resource.scope_metrics:
-                    for metric in scope.metrics:
-                        if metric.name in _COUNTERS:
-                            counts[own["service.instance.id"]] = sum(points(metric).values())
-        return counts
+        counts = dict(totals(self.received.of("metrics"), *_COUNTERS))  # as each sender said last
+        return Arrived(len(spans), round(sum(counts.values())))
 
     def journals(self) -> list[Path]:
         """The journals of its loops, but of the next ones."""

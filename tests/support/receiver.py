@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -166,6 +166,18 @@ def _plain(value: AnyValue) -> Any:
     if kind == "array_value":
         return [_plain(each) for each in value.array_value.values]
     return getattr(value, kind) if kind else None
+
+
+def totals(messages: Iterable[Any], *names: str) -> list[tuple[str, Any]]:
+    """What requests of metrics say of those by these names, in order: the sender's instance id, and all points' sum."""
+    return [
+        (attributes(resource.resource.attributes)["service.instance.id"], sum(points(metric).values()))
+        for message in messages
+        for resource in message.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name in names
+    ]
 
 
 def points(metric: Metric) -> dict[frozenset[tuple[str, Any]], Any]:
