@@ -12,9 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ralph_otel.journal import has_end
 from ralph_otel.marks import journals_of, recorders_folder
-from ralph_otel.runs import journals
+from ralph_otel.runs import ended, journals
 
 
 class _Kept(NamedTuple):
@@ -41,20 +40,13 @@ def remove_old(home: Path, age: float, size: int) -> list[str]:
     for each in kept:
         if each.written >= oldest and not 0 < size < total:
             break
-        if each.path.absolute() not in needed and _has_ended(each.path):
+        if each.path.absolute() not in needed and ended(each.path):
             with suppress(OSError):
                 each.path.unlink()
                 total -= each.size
                 removed.append(each.path.stem)
     _forget(home, removed)
     return removed
-
-
-def _has_ended(path: Path) -> bool:
-    try:
-        return has_end(path)
-    except OSError:
-        return False
 
 
 def _statuses(home: Path) -> list[tuple[Path, os.stat_result]]:

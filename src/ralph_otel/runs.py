@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ralph_otel.events import Line
-from ralph_otel.journal import BadLine, Follower, decode, open_own, runs_folder
+from ralph_otel.journal import BadLine, Follower, decode, has_end, open_own, runs_folder
 from ralph_otel.notices import notice
 from ralph_otel.state import RunState
 from ralph_otel.states import States
@@ -39,6 +39,14 @@ def _age(path: Path) -> tuple[str, int, str]:
         return path.stem[:16], path.stat().st_mtime_ns, path.stem
     except OSError:
         return path.stem[:16], 0, path.stem
+
+
+def ended(path: Path) -> bool:
+    """Whether a journal says its end, see `has_end`; not where it cannot be read."""
+    try:
+        return has_end(path)
+    except OSError:
+        return False
 
 
 def find(run: str, home: Path) -> Path:

@@ -1,11 +1,11 @@
-"""How a value is written for a person: texts that a terminal cannot obey, durations, sizes.
+"""How a value is written: texts that a terminal cannot obey, durations, sizes, times.
 
 It imports next to nothing, for what a person looks at must be there at once.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import durationpy
 
@@ -24,6 +24,22 @@ def duration(seconds: float) -> str:
         return str(durationpy.to_str(span, extended=True))
     except OverflowError:
         return f"{seconds:g}s"
+
+
+def utc(ns: int | None) -> datetime | None:
+    """Unix nanoseconds as a time in UTC; None for none, and for times beyond the calendar."""
+    if ns is None:
+        return None
+    try:
+        return datetime.fromtimestamp(ns / 1e9, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+def iso(ns: int | None) -> str | None:
+    """Unix nanoseconds as ISO 8601 in UTC, with milliseconds; None as for `utc`."""
+    when = utc(ns)
+    return when.isoformat(timespec="milliseconds") if when is not None else None
 
 
 def size(amount: float) -> str:

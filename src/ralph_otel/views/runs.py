@@ -13,8 +13,7 @@ from rich.cells import cell_len, set_cell_size
 from ralph_otel.recovery import gone
 from ralph_otel.runs import Folded
 from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
-from ralph_otel.views.report.wording import iso
-from ralph_otel.wording import duration, printable
+from ralph_otel.wording import duration, iso, printable
 
 Run = dict[str, Any]
 """A run as plain values: times are ISO 8601 in UTC, durations seconds, costs US dollars; None: not known."""

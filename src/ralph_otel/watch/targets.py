@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ralph_otel.events import LoopStarted, LoopStopped
 from ralph_otel.hooks.handling import sweep
-from ralph_otel.journal import has_end, runs_folder
+from ralph_otel.journal import runs_folder
 from ralph_otel.notices import notice
+from ralph_otel.runs import ended
 from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.files import DiskFolder
 from ralph_otel.watch.memory import Memory
@@ -76,14 +77,6 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Give back what is open."""
-
-
-def ended(path: Path) -> bool:
-    """Whether a journal says its end."""
-    try:
-        return has_end(path)
-    except OSError:
-        return False
 
 
 class Home:

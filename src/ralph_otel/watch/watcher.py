@@ -11,11 +11,11 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import BadLine, create_folder, decode, new_run_id, runs_folder
 from ralph_otel.recorder import Recorder
 from ralph_otel.recovery import recover
-from ralph_otel.runs import RunError, find
+from ralph_otel.runs import RunError, ended, find
 from ralph_otel.watch.changes import Changes
 from ralph_otel.watch.orchestrator import Orchestrator
 from ralph_otel.watch.source import Format, record
-from ralph_otel.watch.targets import CannotWatch, Follow, Home, OneJournal, Source, Target, Wanted, ended
+from ralph_otel.watch.targets import CannotWatch, Follow, Home, OneJournal, Source, Target, Wanted
 
 SETTLE = 15.0
 """Seconds between two looks for loops that have died, and between two notes of how far everything is recorded."""

@@ -24,8 +24,8 @@ from ralph_otel.views.report.comparison import Comparison
 from ralph_otel.views.report.content import Report
 from ralph_otel.views.report.document import document
 from ralph_otel.views.report.tables import Table
-from ralph_otel.views.report.wording import iso
 from ralph_otel.views.rows import REDLINE, Row
+from ralph_otel.wording import iso
 
 STRIP = 40
 """Outcomes of the last iterations that a summary has at most."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ralph_otel.notices import notice, shown
-from ralph_otel.views.report.wording import iso
 from ralph_otel.web.answers import line
 from ralph_otel.web.library import Library
+from ralph_otel.wording import iso
 
 _SOON = 0.02
 """Seconds until the next look at the journals while there is more to read."""

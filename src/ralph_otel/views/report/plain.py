@@ -31,7 +31,7 @@ from typing import Any
 from ralph_otel.views.history import Iteration, Reboot, Tests
 from ralph_otel.views.report.comparison import FIGURES
 from ralph_otel.views.report.content import Report
-from ralph_otel.views.report.wording import iso
+from ralph_otel.wording import iso
 
 VERSION = 1
 """The format's version."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 
-from ralph_otel.wording import duration
+from ralph_otel.wording import duration, utc
 
-__all__ = ["count", "difference", "duration", "iso", "moment", "money", "number_of", "percent"]
+__all__ = ["count", "difference", "duration", "moment", "money", "number_of", "percent"]
 
 
 def count(value: float) -> str:
@@ -36,22 +35,8 @@ def percent(ratio: float) -> str:
 
 def moment(ns: int | None) -> str:
     """Unix nanoseconds as `2026-11-23 02:12:05 UTC`; "" for none, and for times beyond the calendar."""
-    if ns is None:
-        return ""
-    try:
-        return f"{datetime.fromtimestamp(ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (OverflowError, ValueError, OSError):
-        return ""
-
-
-def iso(ns: int | None) -> str | None:
-    """Unix nanoseconds as ISO 8601 in UTC; None for none, and for times beyond the calendar."""
-    if ns is None:
-        return None
-    try:
-        return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    except (OverflowError, ValueError, OSError):
-        return None
+    when = utc(ns)
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when is not None else ""
 
 
 def difference(value: float, usual: float, ratio: bool) -> str:
