@@ -63,10 +63,11 @@ def test_what_a_recorder_has_not_sent_whole_stays(home: Path) -> None:
     assert sorted(remove_old(home, DAY, 1)) == ["one", "two-2"]
 
 
-def test_what_was_noted_of_their_delivery_goes_with_them(home: Path) -> None:
+@pytest.mark.parametrize("kind", ["delivered", "logged"])
+def test_what_was_noted_of_their_delivery_goes_with_them(home: Path, kind: str) -> None:
     written(home, "old", 9 * DAY)
     for name in ("old", "new"):
-        note = home / "delivered" / "127.0.0.1_4318" / name
+        note = home / kind / "127.0.0.1_4318" / name
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text("0123456789abcdef\n")
     remove_old(home, DAY, 0)

@@ -16,6 +16,10 @@ from ralph_otel.marks import journals_of, recorders_folder
 from ralph_otel.runs import ended, journals
 
 
+_NOTES = ("delivered", "logged")
+"""Folders with a file for each receiver and run: what of it has been delivered, and handed over."""
+
+
 class _Kept(NamedTuple):
     written: float
     size: int
@@ -68,7 +72,8 @@ def _needed(home: Path) -> set[Path]:
 
 def _forget(home: Path, removed: list[str]) -> None:
     gone = set(removed)
-    for note in (home / "delivered").glob("*/*") if gone else ():
-        if note.name in gone:
-            with suppress(OSError):
-                note.unlink()
+    for kind in _NOTES if gone else ():
+        for note in (home / kind).glob("*/*"):
+            if note.name in gone:
+                with suppress(OSError):
+                    note.unlink()
