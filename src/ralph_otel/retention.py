@@ -15,7 +15,6 @@ from typing import NamedTuple
 from ralph_otel.marks import journals_of, recorders_folder
 from ralph_otel.runs import ended, journals
 
-
 _NOTES = ("delivered", "logged")
 """Folders with a file for each receiver and run: what of it has been delivered, and handed over."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ralph_otel.events import Line
-from ralph_otel.journal import BadLine, Follower, decode, has_end, open_own, runs_folder
+from ralph_otel.journal import BadLine, Follower, decode, has_end, open_to_read, runs_folder
 from ralph_otel.notices import notice
 from ralph_otel.state import RunState
 from ralph_otel.states import States
@@ -80,7 +80,7 @@ def _newest(known: Sequence[Path]) -> Path:
     """The last of the journals that can be read; of none, the last one: who reads it will say why not."""
     for path in reversed(known):
         try:
-            os.close(open_own(path, os.O_RDONLY))
+            open_to_read(path).close()
         except OSError as error:
             notice(f"cannot read {path}: {error.strerror}")
         else:
