@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0, what: str = "", pause: float = 0.01) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0, what: str = "", pause: float = 0.01) -> None:
     """Return as soon as the condition holds; fail when it does not within so many seconds; look every `pause`."""
     deadline = time.monotonic() + seconds
     while not condition():
