@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ralph_otel import journal
-from ralph_otel.journal import Follower
+from ralph_otel.journal import Follower, reading
 
 
 def read_all(follower: Follower, limit: int = 1 << 20) -> list[bytes]:
@@ -130,7 +129,7 @@ def test_lines_that_are_too_long_are_skipped_and_counted_however_they_come(
 ) -> None:
     content = b"".join(b"x" * size + b"\n" for size in sizes)
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(journal, "MAX_LINE", 10)
+        patch.setattr(reading, "MAX_LINE", 10)
         follower, lines = Follower(Path(folder) / "r.jsonl"), list[bytes]()
         places = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
         with follower.path.open("ab", buffering=0) as file:

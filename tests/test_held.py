@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ralph_otel.events import Line
-from ralph_otel.held import Held
-from ralph_otel.journal import Journal
+from ralph_otel.journal import Held, Journal
 from support.tape import Tape, lines_of
 
 

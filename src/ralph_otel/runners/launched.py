@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel import redaction, runners
-from ralph_otel.held import Held
-from ralph_otel.journal import Journal, create_folder
+from ralph_otel.journal import Held, Journal, create_folder
 from ralph_otel.probe import Loop
 
 VARIABLE = "RALPH_OTEL_LAUNCH"

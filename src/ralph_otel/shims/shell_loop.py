@@ -15,8 +15,7 @@ from pathlib import Path
 from ralph_otel.agents import OutputParser, Totals, agent_name, parser_for
 from ralph_otel.agents.values import text
 from ralph_otel.events import OUTCOMES, Event, Line, LoopStopped, SessionEnded, ToolCalled
-from ralph_otel.held import Held
-from ralph_otel.journal import Journal
+from ralph_otel.journal import Held, Journal
 from ralph_otel.notices import notice
 from ralph_otel.probe import Agent, Loop
 from ralph_otel.runners.launched import Launch

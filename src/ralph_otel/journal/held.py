@@ -1,7 +1,4 @@
-"""Lines that a journal cannot take now: they wait in memory, and go into the file first as soon as it takes any.
-
-Standard library only, Python 3.9 and later.
-"""
+"""Lines that a journal cannot take now: they wait in memory, and go into the file first as soon as it takes any."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import time
 from collections import deque
 
 from ralph_otel.events import VERSION, EventsDropped, Line
-from ralph_otel.journal import Journal
+from ralph_otel.journal.writing import Journal
 from ralph_otel.notices import notice
 
 MOST = 10_000
