@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.rounds import alternate, middle, ratio, timed
 from benchmarks.workload import folder, write_journal
 from ralph_otel.journal import Follower, decode
-from ralph_otel.states import States
+from ralph_otel.state import States
 
 
 def fold(path: Path) -> States:

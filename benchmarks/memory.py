@@ -21,9 +21,9 @@ from benchmarks.workload import Providers, folder
 from ralph_otel import MetricsConfig
 from ralph_otel.events import Line
 from ralph_otel.journal import Journal
-from ralph_otel.pipeline import Host
 from ralph_otel.probe import Loop
-from ralph_otel.recorder import Recorder
+from ralph_otel.recorder.pipeline import Host
+from ralph_otel.recorder.recorder import Recorder
 
 _MINUTE = 60 * 1_000_000_000
 _EVENTS = 9

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from ralph_otel.config import MetricsConfig
-from ralph_otel.handover import take_over
 from ralph_otel.journal import Journal
-from ralph_otel.marks import Mark, recorders_folder
-from ralph_otel.pipeline import Pipeline
+from ralph_otel.recorder.handover import take_over
+from ralph_otel.recorder.marks import Mark, recorders_folder
+from ralph_otel.recorder.pipeline import Pipeline
 from ralph_otel.tracecontext import host_name
 from support.receiver import Received, points, totals
 from support.tape import Tape, lines_of

@@ -209,10 +209,10 @@ def test_a_receiver_that_never_answers_delays_the_end_by_two_seconds_at_most(run
 
 def test_a_recorder_that_does_not_work_costs_the_command_nothing(home: Path) -> None:
     code = (
-        "import sys, ralph_otel.recorder\n"
+        "import sys, ralph_otel.recorder.recorder\n"
         "def broken(*_): raise RuntimeError('of ours')\n"
-        "ralph_otel.recorder.Recorder = broken\n"
-        "from ralph_otel.launch import main\n"
+        "ralph_otel.recorder.recorder.Recorder = broken\n"
+        "from ralph_otel.launch.launch import main\n"
         "main(sys.argv[1:])\n"
     )
     done = subprocess.run(

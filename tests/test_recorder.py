@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from ralph_otel import following
-from ralph_otel import pipeline as pipeline_module
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.journal import Journal, encode
 from ralph_otel.model import LoopMetrics
-from ralph_otel.recorder import Recorder
+from ralph_otel.recorder import following
+from ralph_otel.recorder import pipeline as pipeline_module
+from ralph_otel.recorder.recorder import Recorder
 from support.figures import series_of
 from support.tape import Tape
 from support.waiting import until

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ralph_otel import MetricsCollector, pipeline, recorder
+from ralph_otel import MetricsCollector
+from ralph_otel.recorder import pipeline, recorder
 from support.tape import lines_of
 from support.waiting import until
 

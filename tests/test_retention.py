@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ralph_otel import MetricsCollector, MetricsConfig
-from ralph_otel.marks import Mark
-from ralph_otel.retention import remove_old
+from ralph_otel.recorder.marks import Mark
+from ralph_otel.recorder.retention import remove_old
 from support.tape import Tape
 from support.waiting import until
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ralph_otel.model import Rollup
-from ralph_otel.rollups import KEPT, SLOTS, WINDOWS, Rollups
+from ralph_otel.state.rollups import KEPT, SLOTS, WINDOWS, Rollups
 from support.tape import T0, Tape, at
 
 START = T0 // 86_400_000_000_000 * 86_400_000_000_000

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
-from ralph_otel.state import MAX_OPEN, RunState
-from ralph_otel.states import States
+from ralph_otel.state import MAX_OPEN, RunState, States
 from support.tape import T0, TRACE, Tape, at, fold
 
 

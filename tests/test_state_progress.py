@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ralph_otel.model import TestMetrics
-from ralph_otel.state import MAX_TEST_IDS, RunState
-from ralph_otel.states import States
+from ralph_otel.state import MAX_TEST_IDS, RunState, States
 from support.tape import T0, Tape
 
 

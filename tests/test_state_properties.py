@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ralph_otel.events import IterationFinished, IterationStarted, Line, ProgressMeasured, problem_with
 from ralph_otel.journal import BadLine, decode, encode
 from ralph_otel.model import LoopMetrics
-from ralph_otel.states import States
+from ralph_otel.state import States
 from support.strategies import half_valid_line, valid_line
 from support.tape import T0, fold
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ralph_otel.model import ProgressMetrics, SessionMetrics, TestMetrics
-from ralph_otel.state import GENERIC_GAUGES, RunState
-from ralph_otel.states import States
+from ralph_otel.state import GENERIC_GAUGES, RunState, States
 from support.tape import T0, Tape, at, fold
 
 

@@ -21,7 +21,7 @@ from ralph_otel.exporters.prometheus.families import families
 from ralph_otel.exporters.prometheus.names import metric_name
 from ralph_otel.exporters.snapshot import metrics_of
 from ralph_otel.model import LoopMetrics
-from ralph_otel.pipeline import Pipeline
+from ralph_otel.recorder.pipeline import Pipeline
 from ralph_otel.runs import Folded, fold
 
 _BACK = "6h"

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from ralph_otel import MetricsConfig
-from ralph_otel.recorder import Recorder
+from ralph_otel.recorder.recorder import Recorder
 
 _SWITCH = 0.05
 """Seconds after which a thread that waits for the interpreter asks for it. A hundred that ask often do little else."""

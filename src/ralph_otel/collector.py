@@ -25,7 +25,7 @@ from ralph_otel.model import LoopMetrics, Metric
 from ralph_otel.notices import notice
 from ralph_otel.operations import Operations
 from ralph_otel.probe import Loop
-from ralph_otel.recorder import Recorder
+from ralph_otel.recorder.recorder import Recorder
 from ralph_otel.state import RunState
 from ralph_otel.subscription import Broadcaster, Subscription
 from ralph_otel.tracecontext import TraceContext
@@ -33,7 +33,7 @@ from ralph_otel.tracecontext import TraceContext
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
 
-    from ralph_otel.pipeline import Host
+    from ralph_otel.recorder.pipeline import Host
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of a process may be delayed at the most."""
@@ -49,7 +49,7 @@ class MetricsCollector(Operations):
     Args:
         config: see `MetricsConfig`, or its fields as a mapping; by default what the environment and the configuration
             file say.
-        host: the host's providers (`ralph_otel.pipeline.Host`), where everything goes to its own pipeline.
+        host: the host's providers (`ralph_otel.recorder.pipeline.Host`), where everything goes to its own pipeline.
         ends_with_process: whether `shutdown` is called when the process ends.
     """
 

@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from ralph_otel import runners
 from ralph_otel.collector import MetricsCollector
 from ralph_otel.notices import notice
-from ralph_otel.pipeline import Host
+from ralph_otel.recorder.pipeline import Host
 from ralph_otel.registration import register
 
 

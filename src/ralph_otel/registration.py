@@ -10,7 +10,7 @@ from ralph_otel.collector import MetricsCollector
 from ralph_otel.config import MetricsConfig
 
 if TYPE_CHECKING:
-    from ralph_otel.pipeline import Host
+    from ralph_otel.recorder.pipeline import Host
 
 _registered: MetricsCollector | None = None
 _registering = threading.Lock()

@@ -22,9 +22,9 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.exporters import otlp
 from ralph_otel.exporters.delivery.deliveries import Deliveries, queues
-from ralph_otel.pipeline import Pipeline
+from ralph_otel.recorder.pipeline import Pipeline
+from ralph_otel.recorder.sdk_logging import tame_sdk_logging
 from ralph_otel.runs import fold
-from ralph_otel.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.logs import LogSignals
 from ralph_otel.signals.spans import OwnSpans
 from ralph_otel.signals.traces import TraceSignals

@@ -13,8 +13,7 @@ from pathlib import Path
 from ralph_otel.events import Line
 from ralph_otel.journal import BadLine, Follower, decode, has_end, open_to_read, runs_folder
 from ralph_otel.notices import notice
-from ralph_otel.state import RunState
-from ralph_otel.states import States
+from ralph_otel.state import RunState, States
 
 LATEST = "latest"
 _SHOWN = 5

@@ -27,7 +27,7 @@ RECORDER = """
 import os, sys
 from pathlib import Path
 from ralph_otel.config import MetricsConfig
-from ralph_otel.recorder import Recorder
+from ralph_otel.recorder.recorder import Recorder
 
 recorder = Recorder(MetricsConfig(), sys.argv[1], os.getpid())
 for path in sys.argv[2:]:

@@ -11,8 +11,8 @@ from terminal import call
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import Follower, Journal
-from ralph_otel.recorder import Recorder
-from ralph_otel.recovery import recover
+from ralph_otel.recorder.recorder import Recorder
+from ralph_otel.recorder.recovery import recover
 from ralph_otel.runs import LATEST, find
 from support.tape import Tape
 

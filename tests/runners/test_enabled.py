@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sites import Site, loop, put_runner
 
-from ralph_otel import enabling
+from ralph_otel.launch import enabling
 from ralph_otel.runners.launched import INJECTED, VARIABLE
 from support.pythons import OLDER, VERSIONS, needed
 from support.receiver import Received, points
@@ -148,7 +148,7 @@ def companions(run_id: str) -> list[str]:
             words = file.read_text().split("\0")
         except OSError:
             continue
-        if "ralph_otel.companion" in words and run_id in words:
+        if "ralph_otel.launch.companion" in words and run_id in words:
             found.append(file.parent.name)
     return found
 

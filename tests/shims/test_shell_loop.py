@@ -328,7 +328,7 @@ def test_without_a_place_for_stand_ins_they_are_made_at_home(place: Workplace) -
         f"    if str(dir) != {str(place.home)!r}: raise OSError(28, 'No space left on device')\n"
         "    return make(prefix=prefix, dir=dir, **more)\n"
         "tempfile.mkdtemp = refused\n"
-        "from ralph_otel.launch import main\n"
+        "from ralph_otel.launch.launch import main\n"
         "main(sys.argv[1:])\n"
     )
     done = place.run([sys.executable, "-c", code, "bash", "-c", "claude out:a; which claude"])
@@ -425,7 +425,9 @@ def test_an_environment_that_goes_away_costs_the_script_nothing(place: Workplace
     """An agent may remove the environment that ralph-otel is installed in."""
     copy = place.folder / "installed"
     shutil.copytree(Path(ralph_otel.__file__).parent, copy / "ralph_otel")
-    code = f"import sys; sys.path.insert(0, {str(copy)!r}); from ralph_otel.launch import main; main(sys.argv[1:])"
+    code = (
+        f"import sys; sys.path.insert(0, {str(copy)!r}); from ralph_otel.launch.launch import main; main(sys.argv[1:])"
+    )
     done = place.run([sys.executable, "-c", code, "bash", "-c", "rm -r installed; claude out:a; claude out:b"])
     assert (done.stdout, done.returncode) == (b"a\nb\n", 0)
     assert b"Traceback" not in done.stderr

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from scripts import Process, Workplace, goes_on, is_gone, is_stopped, launched
 
-from ralph_otel import recovery
+from ralph_otel.recorder import recovery
 from support.tape import lines_of
 from support.waiting import until
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from ralph_otel import MetricsCollector, MetricsConfig
-from ralph_otel.pipeline import Host
+from ralph_otel.recorder.pipeline import Host
 
 
 class Logs:

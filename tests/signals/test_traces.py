@@ -17,7 +17,7 @@ from ralph_otel.journal import decode, encode
 from ralph_otel.signals import traces as traces_module
 from ralph_otel.signals.spans import HostSpans, OwnSpans
 from ralph_otel.signals.traces import TraceSignals
-from ralph_otel.states import States
+from ralph_otel.state import States
 from support.strategies import valid_line
 from support.tape import TRACE, Tape, at
 

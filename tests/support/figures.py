@@ -14,7 +14,7 @@ from ralph_otel.events import Line
 from ralph_otel.exporters.snapshot import SnapshotReader, metrics_of
 from ralph_otel.journal import decode, encode
 from ralph_otel.signals.metrics import MetricSignals
-from ralph_otel.states import States
+from ralph_otel.state import States
 
 Series = dict[tuple[tuple[str, Any], ...], Any]
 """Attributes, sorted, to the value; of a histogram to (count, sum)."""

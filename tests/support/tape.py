@@ -9,8 +9,7 @@ from typing import Any
 from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.model import LoopMetrics
-from ralph_otel.state import RunState
-from ralph_otel.states import States
+from ralph_otel.state import RunState, States
 
 T0 = 1_700_000_000_000_000_000
 """When every tape begins, in Unix nanoseconds."""

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
-from ralph_otel.state import RunState
-from ralph_otel.states import States
+from ralph_otel.state import RunState, States
 from ralph_otel.views import history
 from ralph_otel.views.history import OTHERS, Calls, History, Iteration, Tests, Usage, read
 from support.strategies import valid_line

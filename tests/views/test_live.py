@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ralph_otel.journal import Follower, encode
-from ralph_otel.recovery import recover
+from ralph_otel.recorder.recovery import recover
 from ralph_otel.views import live
 from ralph_otel.views.live import Live
 from ralph_otel.views.live_run import DEAD, NO_END, PAUSED, RUNNING, STOPPED, LiveRun

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
-from ralph_otel.states import States
+from ralph_otel.state import States
 from ralph_otel.views import parts as module
 from ralph_otel.views.history import History
 from ralph_otel.views.live import FollowedJournal

@@ -13,7 +13,7 @@ from watched import Journals, MemoryFolder, iso
 
 from ralph_otel.events import LoopStarted, LoopStopped
 from ralph_otel.journal import Journal
-from ralph_otel.recovery import end as end_dead
+from ralph_otel.recorder.recovery import end as end_dead
 from ralph_otel.runs import fold
 from ralph_otel.watch.orchestrator import Orchestrator
 from ralph_otel.watch.scribe import Scribe

@@ -30,7 +30,7 @@ from ralph_otel.catalog.metrics import (
     Metric,
 )
 from ralph_otel.catalog.spans import SPANS, Span
-from ralph_otel.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
+from ralph_otel.config.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
 
 __all__ = [
     "AGENT",

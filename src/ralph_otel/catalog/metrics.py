@@ -24,7 +24,7 @@ from ralph_otel.catalog.attributes import (
     TOOL,
     Attribute,
 )
-from ralph_otel.defaults import DEFAULT_PREFIX
+from ralph_otel.config.defaults import DEFAULT_PREFIX
 from ralph_otel.events import Line
 from ralph_otel.state import RunState
 

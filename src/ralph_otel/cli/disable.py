@@ -18,8 +18,8 @@ def command(python: str | None) -> None:
     Example:
       ralph-otel disable --python ralph
     """
-    from ralph_otel import enabling
     from ralph_otel.config import MetricsConfig
+    from ralph_otel.launch import enabling
 
     try:
         where = enabling.environment(python)

@@ -23,8 +23,8 @@ def command(python: str | None) -> None:
       ralph-otel enable --python ralph
       ralph-otel enable --python ~/.local/share/pipx/venvs/ralphify
     """
-    from ralph_otel import enabling
     from ralph_otel.config import MetricsConfig
+    from ralph_otel.launch import enabling
 
     try:
         where = enabling.environment(python)

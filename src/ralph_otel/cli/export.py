@@ -50,7 +50,7 @@ def _figures(path: Path, config: MetricsConfig, chosen: MetricsExportFormat) -> 
         folded = fold(path)
         return folded, folded.states.metrics().to_json() + "\n"
     from ralph_otel.exporters.text import text
-    from ralph_otel.pipeline import Pipeline
+    from ralph_otel.recorder.pipeline import Pipeline
 
     pipeline = Pipeline(config, path.stem, list, dict, export=False)
     folded = fold(path, pipeline.record)

@@ -36,7 +36,7 @@ def command(name: str | None, agents: tuple[str, ...], no_progress: bool, verbos
       ralph-otel run -- ralph run my-ralph -n 10
       ralph-otel run -- ./ralph.sh
     """
-    from ralph_otel import launch
+    from ralph_otel.launch import launch
 
     launch.main(argv, wishes=launch.Wishes(verbose, name, agents, not no_progress))
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from ralph_otel import enabling
 from ralph_otel.agents import PARSERS
 from ralph_otel.doctor.findings import Finding, Subject, ok, warning
+from ralph_otel.launch import enabling
 from ralph_otel.runners import RUNNERS, version_of
 from ralph_otel.version import __version__
 

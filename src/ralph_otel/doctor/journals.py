@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ralph_otel import recovery
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.events import Line
 from ralph_otel.exporters import otlp
 from ralph_otel.journal import runs_folder
+from ralph_otel.recorder import recovery
 from ralph_otel.runs import Folded, fold, journals
 from ralph_otel.state import RunState
 from ralph_otel.wording import size

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.exporters.snapshot import SnapshotReader
-from ralph_otel.pipeline import Pipeline
+from ralph_otel.recorder.pipeline import Pipeline
 
 METRIC, SPAN, EVENT = "ralph_otel.doctor.test", "ralph-otel doctor: a test", "ralph.doctor.test"
 

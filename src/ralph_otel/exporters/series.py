@@ -7,7 +7,7 @@ from prometheus_client import Metric as Family
 
 from ralph_otel.exporters.prometheus import families
 from ralph_otel.model import Counter, Gauge, Histogram, HistogramBucket, LoopMetrics, Metric, Quantile, Summary
-from ralph_otel.rollups import QUANTILES
+from ralph_otel.state.rollups import QUANTILES
 
 
 def series(data: MetricsData, metrics: LoopMetrics) -> list[Metric]:

@@ -1,8 +1,9 @@
 """Standing registration: a runner whose environment `ralph-otel enable` has prepared, and that nobody has launched.
 
 It writes its journals as below a launch. With its first loop it starts a process beside it that exports them
-(`ralph_otel.companion`), in the environment that ralph-otel is installed in: nothing but the standard library is needed
-here, and nothing has to be waited for at the end. Where that environment has been removed, nothing happens at all.
+(`ralph_otel.launch.companion`), in the environment that ralph-otel is installed in: nothing but the standard library is
+needed here, and nothing has to be waited for at the end. Where that environment has been removed, nothing happens at
+all.
 
 Standard library only, Python 3.9 and later.
 """
@@ -88,7 +89,7 @@ def _has_span(path: str, span_id: str) -> bool:
 def _start(launch: Standing) -> None:
     """Start the process that records, as nobody's child: a runner that waits for its children does not meet it."""
     here = (launch.run_id, str(launch.folder), str(os.getpid()), str(time.time_ns()))
-    command = ("/bin/sh", "-c", '"$@" &', "sh", launch.recorder, "-EP", "-m", "ralph_otel.companion", *here)
+    command = ("/bin/sh", "-c", '"$@" &', "sh", launch.recorder, "-EP", "-m", "ralph_otel.launch.companion", *here)
     nowhere = subprocess.DEVNULL
     with contextlib.suppress(OSError):  # the journal is written all the same
         subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True).wait()

@@ -5,8 +5,9 @@ when the agent is stopped, and ends the way the agent ends. What takes more than
 beside it in the same group: see `observer`.
 
 A signal that was sent to us alone is passed on; one that the whole group got, such as a ctrl-C, the agent has got as
-well. Which of the two it was, the operating system does not say, but the observer does. (`ralph_otel.supervisor` does
-the same for the command of `ralph-otel run`; what it imports would take too long here.)
+well. Which of the two it was, the operating system does not say, but the observer does.
+(`ralph_otel.launch.supervisor` does the same for the command of `ralph-otel run`; what it imports would take too long
+here.)
 """
 
 from __future__ import annotations

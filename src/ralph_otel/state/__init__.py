@@ -7,5 +7,6 @@ goes in. A state's memory does not grow with the run's length: what could grow (
 from ralph_otel.state.flakiness import MAX_TEST_IDS
 from ralph_otel.state.fold import GENERIC_COUNTERS, GENERIC_GAUGES, MAX_OPEN
 from ralph_otel.state.run import RunState
+from ralph_otel.state.states import States
 
-__all__ = ["GENERIC_COUNTERS", "GENERIC_GAUGES", "MAX_OPEN", "MAX_TEST_IDS", "RunState"]
+__all__ = ["GENERIC_COUNTERS", "GENERIC_GAUGES", "MAX_OPEN", "MAX_TEST_IDS", "RunState", "States"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from ralph_otel.events import Line
 from ralph_otel.model import LoopMetrics, ProgressMetrics, SessionMetrics, TestMetrics
-from ralph_otel.rollups import Rollups
 from ralph_otel.state.clock import Clock
 from ralph_otel.state.flakiness import Flakiness
 from ralph_otel.state.fold import HANDLERS
 from ralph_otel.state.iterations import OpenIteration
+from ralph_otel.state.rollups import Rollups
 
 VELOCITY_WINDOW, VELOCITY_EDGE = 10, 3
 SKEW = 300_000_000_000

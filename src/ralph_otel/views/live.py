@@ -1,7 +1,7 @@
 """All the runs of a home folder as they go on: every journal followed and folded, whoever writes it.
 
 `Live.poll` reads what has come since, and costs a `stat` a journal when nothing has. It never writes: a run whose
-process is gone is shown as dead, and the end of its journal is left to `ralph_otel.recovery`.
+process is gone is shown as dead, and the end of its journal is left to `ralph_otel.recorder.recovery`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections import deque
 from pathlib import Path
 
 from ralph_otel.journal import BadLine, Follower, decode, has_end, runs_folder
-from ralph_otel.recovery import gone
-from ralph_otel.states import States
+from ralph_otel.recorder.recovery import gone
+from ralph_otel.state import States
 from ralph_otel.views.history import History
 from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.parts import Parts

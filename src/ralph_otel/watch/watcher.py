@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import BadLine, create_folder, decode, new_run_id, runs_folder
-from ralph_otel.recorder import Recorder
-from ralph_otel.recovery import recover
+from ralph_otel.recorder.recorder import Recorder
+from ralph_otel.recorder.recovery import recover
 from ralph_otel.runs import RunError, ended, find
 from ralph_otel.watch.changes import Changes
 from ralph_otel.watch.orchestrator import Orchestrator

@@ -14,7 +14,7 @@ from typing import Any
 
 from ralph_otel.loop.result import GOOD
 from ralph_otel.runs import Folded
-from ralph_otel.states import States
+from ralph_otel.state import States
 from ralph_otel.views.history import Iteration
 from ralph_otel.views.live import FollowedJournal
 from ralph_otel.views.live_run import LiveRun

@@ -9,8 +9,8 @@ from enum import StrEnum
 from heapq import nlargest
 from pathlib import Path
 
-from ralph_otel import recovery
 from ralph_otel.model import LoopMetrics
+from ralph_otel.recorder import recovery
 from ralph_otel.runs import Folded
 from ralph_otel.state import RunState
 from ralph_otel.tracecontext import host_name

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ralph_otel import journal, settings
-from ralph_otel.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
+from ralph_otel import journal
+from ralph_otel.config import values as settings
+from ralph_otel.config.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
+from ralph_otel.config.values import MetricsExportFormat as MetricsExportFormat
+from ralph_otel.config.values import seconds as seconds
 from ralph_otel.notices import notice, shown
-from ralph_otel.settings import MetricsExportFormat as MetricsExportFormat
-from ralph_otel.settings import seconds as seconds
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "enabled": settings.flag,

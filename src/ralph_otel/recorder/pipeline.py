@@ -28,7 +28,7 @@ from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import shown
-from ralph_otel.sdk_logging import tame_sdk_logging
+from ralph_otel.recorder.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL, resource_of
 from ralph_otel.signals.metrics import Figure, MetricSignals, observe_age, observe_health
 from ralph_otel.state import RunState

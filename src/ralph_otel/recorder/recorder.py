@@ -20,17 +20,16 @@ from weakref import WeakSet
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.events import EventsDropped, Line
-from ralph_otel.following import Journals
-from ralph_otel.housekeeping import Housekeeping
 from ralph_otel.journal import BadLine, decode, encode
-from ralph_otel.marks import Mark
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
-from ralph_otel.state import RunState
-from ralph_otel.states import States
+from ralph_otel.recorder.following import Journals
+from ralph_otel.recorder.housekeeping import Housekeeping
+from ralph_otel.recorder.marks import Mark
+from ralph_otel.state import RunState, States
 
 if TYPE_CHECKING:
-    from ralph_otel.pipeline import Host, Pipeline
+    from ralph_otel.recorder.pipeline import Host, Pipeline
 
 _POLL = 0.5
 """Seconds between two looks for lines that other processes wrote."""
@@ -73,7 +72,7 @@ class Recorder:
         runner_pid: the process whose resources, and those of the processes below it, are sampled; None: none.
         on_tick: called on the recorder's thread with the aggregate, once in every collection interval.
         export: whether exporters are started.
-        host: the host's providers (`ralph_otel.pipeline.Host`), where it has a pipeline of its own.
+        host: the host's providers (`ralph_otel.recorder.pipeline.Host`), where it has a pipeline of its own.
     """
 
     def __init__(
@@ -282,7 +281,7 @@ class Recorder:
 
     def _set_up(self) -> None:
         try:
-            from ralph_otel.pipeline import Pipeline
+            from ralph_otel.recorder.pipeline import Pipeline
 
             if not self._abandoned:
                 self._pipeline = Pipeline(
@@ -294,8 +293,8 @@ class Recorder:
                     self._export,
                     self._host,
                 )
-                import ralph_otel.handover
-                import ralph_otel.retention  # noqa: F401 — both now; at the end of the process that might fail
+                import ralph_otel.recorder.handover
+                import ralph_otel.recorder.retention  # noqa: F401 — both now; at the end of the process that might fail
             self._lacking = False
         except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
             self._lacking = isinstance(error, MemoryError) or getattr(error, "errno", None) in _OUT_OF

@@ -1,6 +1,6 @@
 """How long journals are kept: those of ended runs go when they are too old or too many, the oldest first.
 
-Never removed are a run that has no end yet, and one that a recorder has not sent whole (`ralph_otel.marks`).
+Never removed are a run that has no end yet, and one that a recorder has not sent whole (`ralph_otel.recorder.marks`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ralph_otel.marks import journals_of, recorders_folder
+from ralph_otel.recorder.marks import journals_of, recorders_folder
 from ralph_otel.runs import ended, journals
 
 _NOTES = ("delivered", "logged")

@@ -14,7 +14,7 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.guard import guarded
 
 if TYPE_CHECKING:
-    from ralph_otel.pipeline import Pipeline
+    from ralph_otel.recorder.pipeline import Pipeline
 
 _EVERY = 3600.0
 """Seconds between two looks."""
@@ -52,7 +52,7 @@ class Housekeeping:
             guarded("housekeeping", self._thread.start)
 
     def _end_the_dead(self, pipeline: Pipeline | None) -> None:
-        from ralph_otel import handover, recovery
+        from ralph_otel.recorder import handover, recovery
 
         if pipeline is not None and pipeline.deliveries is not None:
             pipeline.deliveries.expire()
@@ -61,7 +61,7 @@ class Housekeeping:
         recovery.recover(self._config.home, handover.into(pipeline) if pipeline is not None else None)
 
     def _work(self) -> None:
-        from ralph_otel import retention
+        from ralph_otel.recorder import retention
 
         home, age, size = self._config.home, self._config.journal_age, self._config.journal_size
         guarded("retention", partial(retention.remove_old, home, age, size))

@@ -1,4 +1,4 @@
-"""`python -m ralph_otel.companion RUN FOLDER PID BEGAN`: records a runner that has registered itself, until its end.
+"""`python -m ralph_otel.launch.companion RUN FOLDER PID BEGAN`: records a runner that registered itself.
 
 A runner whose environment `ralph-otel enable` has prepared starts it with its first loop
 (`ralph_otel.runners.standing`). Nobody sees what it says, and nobody waits for it.
@@ -18,8 +18,9 @@ from typing import NoReturn
 
 import psutil
 
-from ralph_otel import beside, redaction
+from ralph_otel import redaction
 from ralph_otel.config import MetricsConfig
+from ralph_otel.launch import beside
 from ralph_otel.runners.launched import Launch
 
 GRACE = 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ralph_otel.events import Line
 from ralph_otel.model import LoopMetrics
-from ralph_otel.state import RunState
+from ralph_otel.state.run import RunState
 
 
 class States:

@@ -1,8 +1,8 @@
 """Recorders that were killed: what they had no time to send, the next one on this machine sends.
 
-If a recorder's process is gone and its mark is not (`ralph_otel.marks`), the spans and log records that have not been
-handed over go out, and its metrics as they are at the journals' ends. They are sums of the same series, so sending them
-once more counts nothing twice.
+If a recorder's process is gone and its mark is not (`ralph_otel.recorder.marks`), the spans and log records that have
+not been handed over go out, and its metrics as they are at the journals' ends. They are sums of the same series, so
+sending them once more counts nothing twice.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 
 from opentelemetry.sdk.metrics.export import MetricsData
 
-from ralph_otel import recovery
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
 from ralph_otel.journal import Journal
-from ralph_otel.marks import journals_of, recorders_folder
 from ralph_otel.notices import notice
-from ralph_otel.pipeline import Pipeline
+from ralph_otel.recorder import recovery
+from ralph_otel.recorder.marks import journals_of, recorders_folder
+from ralph_otel.recorder.pipeline import Pipeline
 from ralph_otel.replay import at_times
 from ralph_otel.runs import fold
 from ralph_otel.state import RunState

@@ -1,6 +1,6 @@
 """What goes on beside a command whose loops write journals: they are recorded, and their progress is measured.
 
-`ralph-otel run` does it around the command, `ralph_otel.companion` next to a runner that has registered itself.
+`ralph-otel run` does it around the command, `ralph_otel.launch.companion` next to a runner that has registered itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ralph_otel.runners.launched import Launch
 
 if TYPE_CHECKING:
     from ralph_otel.progress.watch import ProgressWatch
-    from ralph_otel.recorder import Recorder
+    from ralph_otel.recorder.recorder import Recorder
 
 PROGRESS_TIMEOUT = 1.0
 """Seconds that the last measurement of progress may take when the command has ended."""
@@ -54,7 +54,7 @@ def watch_progress(journals: Callable[[], Iterable[Path]], pid: int, launched: i
 def start_recorder(config: MetricsConfig, launch: Launch, pid: int) -> Recorder | None:
     """Begin to export what a launch's journals say; None, and a line that says why, where that cannot be."""
     try:
-        from ralph_otel.recorder import Recorder
+        from ralph_otel.recorder.recorder import Recorder
 
         recorder = Recorder(config, launch.run_id, pid)
         recorder.follow_runs(launch.folder, launch.run_id)
@@ -93,7 +93,7 @@ def end_if_killed(path: Path) -> bool:
     A loop whose process outlives the command goes on; its journal does, too.
     """
     try:
-        from ralph_otel import recovery
+        from ralph_otel.recorder import recovery
 
         return not has_end(path) and recovery.end(path)
     except (OSError, ImportError) as error:  # the command may have removed what we are installed in

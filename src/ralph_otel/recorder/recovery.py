@@ -33,7 +33,7 @@ def recover(home: Path, record: Record | None = None) -> list[str]:
     Args:
         home: the folder.
         record: takes each line of a dead run, its state after it, and whether the line is new, as
-            `ralph_otel.pipeline.Pipeline.record_trace` does.
+            `ralph_otel.recorder.pipeline.Pipeline.record_trace` does.
 
     Returns:
         Their run ids.

@@ -20,17 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ralph_otel import beside, redaction, runners
-from ralph_otel.beside import say
+from ralph_otel import redaction, runners
 from ralph_otel.config import MetricsConfig
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
+from ralph_otel.launch import beside
+from ralph_otel.launch.beside import say
+from ralph_otel.launch.supervisor import CannotStart, Supervisor, end_like
 from ralph_otel.runners.launched import Launch
 from ralph_otel.shims.command import uncoerce
 from ralph_otel.shims.shell_loop import reason_of
-from ralph_otel.supervisor import CannotStart, Supervisor, end_like
 
 if TYPE_CHECKING:
-    from ralph_otel.recorder import Recorder
+    from ralph_otel.recorder.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
     from ralph_otel.watch.launched import LaunchedWatch
 

@@ -2,7 +2,7 @@
 
 `<home>/recorders/<its instance id>.jsonl`: on the first line whose it is, then the journals that it records. It goes
 when everything has been handed to the exporters; one whose process is gone tells what may not have been, see
-`ralph_otel.handover`.
+`ralph_otel.recorder.handover`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ralph_otel.following import family
 from ralph_otel.journal import Journal
+from ralph_otel.recorder.following import family
 from ralph_otel.tracecontext import host_name
 
 
