@@ -309,10 +309,15 @@ def test_what_was_written_before_the_end_is_recorded(make: Make, tmp_path: Path)
 
 
 def test_the_end_does_not_wait_longer_than_it_is_given(make: Make) -> None:
-    recorder, release = make(), threading.Event()
-    blocker = threading.Thread(target=recorder.call, args=(lambda: release.wait(20), 20))
+    recorder, begun, release = make(), threading.Event(), threading.Event()
+
+    def block() -> None:
+        begun.set()
+        release.wait(20)
+
+    blocker = threading.Thread(target=recorder.call, args=(block, 20))
     blocker.start()
-    until(lambda: not recorder._commands)
+    assert begun.wait(20)
     began = time.monotonic()
     assert not recorder.stop(0.2)
     assert time.monotonic() - began < 5

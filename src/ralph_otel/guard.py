@@ -31,3 +31,8 @@ def guarded(what: str, call: Callable[[], Any]) -> None:
         call()
     except Exception as error:  # noqa: BLE001 — telemetry's own troubles are said, and end here
         notice(f"{what}: {type(error).__name__}: {shown(str(error), 160)}")
+
+
+def fault(what: str, error: Exception) -> None:
+    """Say that something of ours has failed that should not have, in one line that begins with `what`."""
+    notice(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}; please report this")

@@ -6,23 +6,22 @@ that appends to the same journal change nothing. Only events that no journal cou
 
 from __future__ import annotations
 
-import atexit
-import concurrent.futures.thread  # noqa: F401 — its hooks must be there before ours
 import errno
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.events import EventsDropped, Line
+from ralph_otel.guard import fault
 from ralph_otel.journal import BadLine, decode, encode
 from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import notice
+from ralph_otel.recorder import setting_up
+from ralph_otel.recorder.calls import Calls
 from ralph_otel.recorder.following import Journals
 from ralph_otel.recorder.housekeeping import Housekeeping
 from ralph_otel.recorder.marks import Mark
@@ -46,21 +45,6 @@ _RETRY = 5.0
 """Seconds after which the exporters are set up again where the machine had run out of something."""
 _OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EAGAIN)
 """What the machine may run out of: file handles, memory, room, threads."""
-
-_setting_up: WeakSet[Recorder] = WeakSet()
-
-
-def _finish_setting_up() -> None:
-    """Before a fork: the child of a process that is in the middle of an import could never finish that import."""
-    for recorder in list(_setting_up):
-        recorder.wait_ready(2.0)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_finish_setting_up)
-# The SDK and gRPC use thread pools in their set-up; `concurrent.futures` closes those for good, in this same way, as
-# soon as the main thread has ended. What was registered last comes first.
-getattr(threading, "_register_atexit", atexit.register)(_finish_setting_up)
 
 
 class Recorder:
@@ -108,9 +92,7 @@ class Recorder:
         self._awake = False
         self._ready = threading.Event()
         self._lacking = False
-        self._served = threading.Condition()
-        self._asked = self._answered = 0
-        self._commands: deque[tuple[int, Callable[[], None]]] = deque()
+        self._calls = Calls(self._hasten)
         self._stopping = self._abandoned = False
         self._next_tick = time.monotonic() + config.collection_interval
 
@@ -159,13 +141,13 @@ class Recorder:
     def start(self) -> None:
         """Begin; a second call does nothing, unless no thread could be started in the first, which is said."""
         if self._thread is None:
-            _setting_up.add(self)
+            setting_up.begins(self)
             self._thread = threading.Thread(target=self._run, name="ralph-otel", daemon=True)
             try:
                 self._thread.start()
             except (RuntimeError, MemoryError) as error:  # too many threads, or no memory for another
                 self._thread = None
-                _setting_up.discard(self)
+                setting_up.has_ended(self)
                 notice(f"no metrics, traces or logs yet: {error}; the next loop tries again, and journals are written")
 
     def barrier(self, timeout: float) -> bool:
@@ -185,19 +167,12 @@ class Recorder:
         thread = self._thread
         if thread is None or not thread.is_alive() or thread is threading.current_thread():
             return False
-        deadline = time.monotonic() + timeout
-        with self._served:
-            ticket = self._asked + 1
-            self._commands.append((ticket, command))
-            self._asked = ticket  # in this order: the recorder's thread looks at both without the lock
-            self._hurry.set()
-            self._wake.set()
-            while self._answered < ticket and thread.is_alive():
-                if not self._served.wait(min(0.2, max(0.0, deadline - time.monotonic()))) and (
-                    time.monotonic() >= deadline
-                ):
-                    return False
-            return self._answered >= ticket
+        return self._calls.ask(command, timeout, thread)
+
+    def _hasten(self) -> None:
+        """There is something to do that somebody waits for."""
+        self._hurry.set()
+        self._wake.set()
 
     def stop(self, timeout: float) -> bool:
         """Record what is left, send what waits, and end, within `timeout` seconds.
@@ -210,8 +185,7 @@ class Recorder:
             return True
         deadline = time.monotonic() + timeout
         self._stopping = True
-        self._hurry.set()
-        self._wake.set()
+        self._hasten()
         thread.join(timeout)
         if thread.is_alive():
             return False
@@ -264,12 +238,12 @@ class Recorder:
             self._wake.wait(self._pause())
             if not self._stopping and not self._hurry.is_set() and self._wake.is_set():
                 self._hurry.wait(_LINGER)
-            asked, stopping = self._asked, self._stopping
+            asked, stopping = self._calls.asked, self._stopping
             self._wake.clear()
             self._hurry.clear()
             self._awake = False
             self._round()
-            self._answer(asked)
+            self._calls.answer(asked)
             if stopping:
                 self._tick()
                 self._journals.close()
@@ -301,7 +275,7 @@ class Recorder:
             if self._mark is None or threading.main_thread().is_alive():  # else the next start sends everything
                 notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
         self._ready.set()
-        _setting_up.discard(self)
+        setting_up.has_ended(self)
 
     def running(self) -> list[RunState]:
         """The states of all runs."""
@@ -322,7 +296,7 @@ class Recorder:
                 if self._pipeline is not None:
                     self._pipeline.end_batch()
             except Exception as error:  # noqa: BLE001 — one batch must not cost the others
-                notice(f"recorder: {type(error).__name__}: {error}; please report this")
+                fault("recorder", error)
 
     def _active(self, run_id: str) -> bool:
         state = self.states.by_run.get(run_id)
@@ -358,17 +332,7 @@ class Recorder:
             if state is not None and self._pipeline is not None:
                 self._pipeline.record(line, state, live)
         except Exception as error:  # noqa: BLE001 — one line must not cost the others
-            notice(f"recorder: {line['type']}: {type(error).__name__}: {error}; please report this")
-
-    def _answer(self, asked: int) -> None:
-        while self._commands and self._commands[0][0] <= asked:
-            try:
-                self._commands.popleft()[1]()
-            except Exception as error:  # noqa: BLE001 — whoever asked sees that there is no answer
-                notice(f"recorder: {type(error).__name__}: {error}; please report this")
-        with self._served:
-            self._answered = asked
-            self._served.notify_all()
+            fault(f"recorder: {line['type']}", error)
 
     def _tick(self) -> None:
         self._next_tick = time.monotonic() + self._config.collection_interval
@@ -379,7 +343,7 @@ class Recorder:
             if self._on_tick is not None:
                 self._on_tick(metrics)
         except Exception as error:  # noqa: BLE001 — the next one may succeed
-            notice(f"recorder: {type(error).__name__}: {error}; please report this")
+            fault("recorder", error)
 
     def metrics(self) -> LoopMetrics:
         """The aggregate over all runs, now. Belongs to the recorder's thread: use `call`."""
