@@ -213,7 +213,7 @@ class MetricsCollector(Operations):
         Raises:
             ValueError: an unknown format.
         """
-        from ralph_otel.exporters.text import text
+        from ralph_otel.exporters.formats import text
 
         chosen = MetricsExportFormat(format) if format is not None else self.config.export_format[0]
         return text(chosen, *self._read())

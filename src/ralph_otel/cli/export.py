@@ -49,7 +49,7 @@ def _figures(path: Path, config: MetricsConfig, chosen: MetricsExportFormat) -> 
     if chosen is MetricsExportFormat.JSON:
         folded = fold(path)
         return folded, folded.states.metrics().to_json() + "\n"
-    from ralph_otel.exporters.text import text
+    from ralph_otel.exporters.formats import text
     from ralph_otel.recorder.pipeline import Pipeline
 
     pipeline = Pipeline(config, path.stem, list, dict, export=False)

@@ -11,9 +11,11 @@ ralph_loop.tokens              1,204,331                             gen_ai.toke
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from opentelemetry.sdk.metrics.export import (
@@ -62,6 +64,19 @@ class ConsoleExporter(MetricExporter):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__()
         self._stream = stream
+        self._owned: TextIO | None = None
+
+    @classmethod
+    def to_file(cls, path: Path) -> ConsoleExporter:
+        """One that appends to a file, which is made (0600) if it is not there, until `shutdown`.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        made = cls(os.fdopen(fd, "a", encoding="utf-8"))
+        made._owned = made._stream
+        return made
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Print them; FAILURE if the stream is closed, or cannot take the text."""
@@ -78,7 +93,9 @@ class ConsoleExporter(MetricExporter):
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """The stream is the caller's; harmless any number of times."""
+        """Close a file of its own; another stream is the caller's. Harmless any number of times."""
+        if self._owned is not None:
+            self._owned.close()
 
 
 def _plain(amount: float) -> str:

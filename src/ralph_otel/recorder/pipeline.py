@@ -7,23 +7,22 @@ with `ralph_otel` itself. What cannot be set up is said in one line and left out
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LoggerProvider as APILoggerProvider
 from opentelemetry.metrics import Meter
 from opentelemetry.metrics import MeterProvider as APIMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, MetricsData, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader, MetricsData, PeriodicExportingMetricReader
 from opentelemetry.trace import TracerProvider as APITracerProvider
 
-from ralph_otel.config import MetricsConfig, MetricsExportFormat, is_textfile
+from ralph_otel.config import MetricsConfig, MetricsExportFormat
 from ralph_otel.events import Line
+from ralph_otel.exporters.formats import PUSHED, REWRITTEN, Figures
 from ralph_otel.exporters.snapshot import SnapshotReader
 from ralph_otel.guard import guarded, together
 from ralph_otel.model import LoopMetrics
@@ -99,7 +98,6 @@ class Pipeline:
         self._sampler = _sampler(config, runner_pid) if export else None
         self._provider: MeterProvider | None = None
         self._reader: SnapshotReader | None = None
-        self._files: list[TextIO] = []
         self.deliveries = self._make_deliveries()
         self._make_metrics()
         self._endpoint = self._serve() if self._export and self._wants(Format.PROMETHEUS) else None
@@ -176,20 +174,11 @@ class Pipeline:
 
     def tick(self, metrics: LoopMetrics) -> None:
         """A collection interval has passed: write the files that are rewritten each time."""
-        textfile = self._config.target(Format.PROMETHEUS)
-        if self._wants(Format.PROMETHEUS) and textfile is not None and is_textfile(textfile):
-            guarded(f"prometheus file {shown(textfile)}", partial(self._write_textfile, Path(textfile)))
-        if self._wants(Format.JSON):
-            from ralph_otel.exporters.json_file import write_json
-
-            target = self._config.target(Format.JSON)
-            guarded(f"json target {shown(target)}", partial(write_json, target, metrics))
-
-    def _write_textfile(self, path: Path) -> None:
-        from ralph_otel.exporters.prometheus import target_labels, write_textfile
-
-        if (data := self.snapshot()) is not None:
-            write_textfile(path.expanduser(), data, target_labels(self.resource.attributes))
+        figures = Figures(metrics, self.snapshot, self.resource.attributes)
+        for format_, write in REWRITTEN.items():
+            if self._wants(format_):
+                target = self._config.target(format_)
+                guarded(f"{format_} target {shown(target)}", partial(write, target, figures))
 
     def reset(self) -> None:
         """Begin with fresh instruments. A host's cannot be reset: they go on."""
@@ -223,8 +212,6 @@ class Pipeline:
         together(calls, timeout)
         if self.deliveries is not None:  # what the providers had is on disk now, so nothing depends on the time left
             self.deliveries.stop(_SHARE * (deadline - time.monotonic()))
-        for file in self._files:
-            file.close()
 
     def _close_endpoint(self) -> None:
         if self._endpoint is not None:
@@ -269,21 +256,21 @@ class Pipeline:
 
     def _periodic_readers(self) -> list[MetricReader]:
         readers: list[MetricReader] = []
-        for format_, add in (
-            (Format.OTLP, self._add_otlp),
-            (Format.CONSOLE, self._add_console),
-            (Format.STATSD, self._add_statsd),
-        ):
-            if self._wants(format_):
-                guarded(f"exporter {format_}", partial(add, readers))
+        for format_, make in self._pushing():
+            guarded(f"exporter {format_}", partial(self._add_reader, readers, make))
         return readers
 
-    def _periodic(self, exporter: Any) -> MetricReader:
-        return PeriodicExportingMetricReader(exporter, export_interval_millis=self._config.collection_interval * 1000)
-
-    def _add_otlp(self, readers: list[MetricReader]) -> None:
+    def _pushing(self) -> Iterator[tuple[Format, Callable[[], MetricExporter]]]:
+        """The formats that get the metrics in every interval, and what makes the exporter of each."""
         if self.deliveries is not None and self._pushes_metrics():
-            readers.append(self._periodic(self.deliveries.metrics()))
+            yield Format.OTLP, self.deliveries.metrics
+        for format_, make in PUSHED.items():
+            if self._wants(format_):
+                yield format_, partial(make, self._config.target(format_))
+
+    def _add_reader(self, readers: list[MetricReader], make: Callable[[], MetricExporter]) -> None:
+        millis = self._config.collection_interval * 1000
+        readers.append(PeriodicExportingMetricReader(make(), export_interval_millis=millis))
 
     def _make_deliveries(self) -> Deliveries | None:
         if not self._export or not self._wants(Format.OTLP):
@@ -296,19 +283,6 @@ class Pipeline:
         from ralph_otel.exporters import otlp
 
         return self._wants(Format.OTLP) and otlp.wanted("metrics", self._config.target(Format.OTLP))
-
-    def _add_console(self, readers: list[MetricReader]) -> None:
-        from ralph_otel.exporters.console import ConsoleExporter
-
-        target = self._config.target(Format.CONSOLE)
-        if target is not None:
-            self._files.append(open(_private(target), "a", encoding="utf-8"))  # noqa: PTH123, SIM115 — until the end
-        readers.append(self._periodic(ConsoleExporter(self._files[-1] if target is not None else None)))
-
-    def _add_statsd(self, readers: list[MetricReader]) -> None:
-        from ralph_otel.exporters.statsd import StatsdExporter
-
-        readers.append(self._periodic(StatsdExporter(self._config.target(Format.STATSD) or "127.0.0.1:8125")))
 
     def _serve(self) -> Endpoint | None:
         from ralph_otel.exporters.prometheus.endpoint import serve
@@ -373,10 +347,3 @@ def _sampler(config: MetricsConfig, runner_pid: int | None) -> ResourceSampler |
     sampler = ResourceSampler(runner_pid, config.collection_interval)
     sampler.start()
     return sampler
-
-
-def _private(target: str) -> Path:
-    """The file by that name, made (0600) if it is not there."""
-    path = Path(target).expanduser()
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    return path
