@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace as altered
 from pathlib import Path
-from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, LogRecordExportResult, SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.export import MetricExportResult
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -22,6 +20,7 @@ from ralph_otel.config import MetricsConfig
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.exporters import otlp
 from ralph_otel.exporters.delivery.deliveries import Deliveries, queues
+from ralph_otel.exporters.times import at_times
 from ralph_otel.recorder.pipeline import Pipeline
 from ralph_otel.recorder.sdk_logging import tame_sdk_logging
 from ralph_otel.runs import fold
@@ -151,26 +150,3 @@ def _end_of(state: RunState) -> Line:
     """An end for the spans of a run that has none; it is not written anywhere."""
     line: Line = {"v": VERSION, "type": LoopStopped.type, "ts": state.last, "loop": state.run_id, "reason": "crashed"}
     return {**line, **({"trace_id": state.root[0], "span_id": state.root[1]} if state.root else {})}
-
-
-def at_times(data: MetricsData, start: int, end: int) -> MetricsData:
-    """The same figures with the run's times, in Unix nanoseconds."""
-
-    def moved(point: Any) -> Any:
-        began = {"start_time_unix_nano": start} if getattr(point, "start_time_unix_nano", None) is not None else {}
-        return altered(point, time_unix_nano=end, **began)
-
-    def metric(one: Any) -> Any:
-        return altered(one, data=altered(one.data, data_points=[moved(point) for point in one.data.data_points]))
-
-    return MetricsData(
-        [
-            altered(
-                resource,
-                scope_metrics=[
-                    altered(scope, metrics=[metric(one) for one in scope.metrics]) for scope in resource.scope_metrics
-                ],
-            )
-            for resource in data.resource_metrics
-        ]
-    )

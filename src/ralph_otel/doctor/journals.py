@@ -14,7 +14,7 @@ from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning
 from ralph_otel.events import Line
 from ralph_otel.exporters import otlp
 from ralph_otel.journal import runs_folder
-from ralph_otel.recorder import recovery
+from ralph_otel.processes import gone
 from ralph_otel.runs import Folded, fold, journals
 from ralph_otel.state import RunState
 from ralph_otel.wording import size
@@ -134,7 +134,7 @@ def contents(subject: Subject) -> Iterator[Finding]:
             yield problem(f"{path} cannot be read: {error.strerror}", "it must be a file of yours, and no link")
     faults = [*_bad(read), *_gaps(read), *_dead(read), *_not_sent(config, read)]
     yield from faults
-    running = sum(folded.run.active and not recovery.gone(folded.run) for folded in read.values())
+    running = sum(folded.run.active and not gone(folded.run) for folded in read.values())
     if read:
         yield ok(f"the newest {len(read)} read, {running} without an end that may still run")
     else:
@@ -168,7 +168,7 @@ def _gaps(read: dict[Path, Folded]) -> Iterator[Finding]:
 
 
 def _dead(read: dict[Path, Folded]) -> Iterator[Finding]:
-    dead = [path.stem for path, folded in read.items() if folded.run.active and recovery.gone(folded.run)]
+    dead = [path.stem for path, folded in read.items() if folded.run.active and gone(folded.run)]
     if dead:
         yield warning(f"{_several(dead, 'run')} dead without an end", "the next loop that starts here writes it")
 

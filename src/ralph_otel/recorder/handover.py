@@ -17,12 +17,13 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from ralph_otel.config import MetricsConfig
 from ralph_otel.events import Line
+from ralph_otel.exporters.times import at_times
 from ralph_otel.journal import Journal
 from ralph_otel.notices import notice
+from ralph_otel.processes import gone, is_gone
 from ralph_otel.recorder import recovery
 from ralph_otel.recorder.marks import journals_of, recorders_folder
 from ralph_otel.recorder.pipeline import Pipeline
-from ralph_otel.replay import at_times
 from ralph_otel.runs import fold
 from ralph_otel.state import RunState
 from ralph_otel.tracecontext import host_name
@@ -55,7 +56,7 @@ def take_over(config: MetricsConfig, pipeline: Pipeline) -> list[str]:
     """
     done = []
     for instance_id, journals, file in _left(config.home):
-        if any(state.active and not recovery.gone(state) for state in (fold(path).run for path in journals)):
+        if any(state.active and not gone(state) for state in (fold(path).run for path in journals)):
             continue
         record = into(pipeline)
         for path in journals:
@@ -93,7 +94,7 @@ def _claimed(path: Path) -> Iterator[list[dict[str, str]]]:
 
 
 def _is_dead(line: dict[str, str]) -> bool:
-    return line["host"] == host_name() and recovery.is_gone(int(line["pid"]), int(line["began"]))
+    return line["host"] == host_name() and is_gone(int(line["pid"]), int(line["began"]))
 
 
 def _metrics(instance_id: str, journals: list[Path], config: MetricsConfig) -> MetricsData | None:

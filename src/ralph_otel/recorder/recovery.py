@@ -10,14 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.journal import Journal, has_end
 from ralph_otel.notices import notice
+from ralph_otel.processes import gone
 from ralph_otel.runs import fold, journals
 from ralph_otel.state import RunState
-from ralph_otel.tracecontext import host_name
 
 _NEWEST = 200
 """Journals that are looked at, the newest first."""
@@ -54,25 +52,6 @@ def _may_be_dead(path: Path) -> bool:
     if not status.st_size or time.time() - status.st_mtime < _QUIET:
         return False
     return not has_end(path)
-
-
-def gone(state: RunState) -> bool:
-    """Whether the process that runs a loop is known to be gone from this machine; one that is not named may live."""
-    return state.pid is not None and state.host == host_name() and is_gone(state.pid, state.began)
-
-
-def is_gone(pid: int, began: int | None) -> bool:
-    """Whether a process of this machine, which was there at `began` (Unix nanoseconds), is known to be gone."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        born = process.create_time()
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
-    return began is not None and born > began / 1e9 + 2  # another process has its number now
 
 
 def end(path: Path, record: Record | None = None) -> bool:

@@ -13,7 +13,7 @@ from collections import deque
 from pathlib import Path
 
 from ralph_otel.journal import BadLine, Follower, decode, has_end, runs_folder
-from ralph_otel.recorder.recovery import gone
+from ralph_otel.processes import gone
 from ralph_otel.state import States
 from ralph_otel.views.history import History
 from ralph_otel.views.live_run import LiveRun

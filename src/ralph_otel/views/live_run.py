@@ -27,7 +27,7 @@ def status_of(state: RunState, dead: bool, now: int) -> str:
 
     Args:
         state: the run's.
-        dead: what `recovery.gone` says of it.
+        dead: what `ralph_otel.processes.gone` says of it.
         now: Unix nanoseconds.
     """
     if state.stopped is not None:

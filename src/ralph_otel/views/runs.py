@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from ralph_otel.recorder.recovery import gone
+from ralph_otel.processes import gone
 from ralph_otel.runs import Folded
 from ralph_otel.views.live_run import PAUSED, RUNNING, status_of
 from ralph_otel.wording import duration, iso, printable

@@ -30,7 +30,7 @@ from ralph_otel.events import (
 )
 from ralph_otel.journal import BadLine, Follower, Journal, decode, encode
 from ralph_otel.notices import notice
-from ralph_otel.recorder.recovery import gone
+from ralph_otel.processes import gone
 from ralph_otel.state import RunState
 from ralph_otel.tracecontext import TraceContext
 from ralph_otel.watch.source import SECOND, Batch, Seen

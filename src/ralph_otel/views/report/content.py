@@ -10,7 +10,7 @@ from heapq import nlargest
 from pathlib import Path
 
 from ralph_otel.model import LoopMetrics
-from ralph_otel.recorder import recovery
+from ralph_otel.processes import gone
 from ralph_otel.runs import Folded
 from ralph_otel.state import RunState
 from ralph_otel.tracecontext import host_name
@@ -108,7 +108,7 @@ def _status(state: RunState, lines: int) -> Status:
         return Status.EMPTY
     if state.stopped is not None:
         return Status.STOPPED
-    if recovery.gone(state):
+    if gone(state):
         return Status.KILLED
     return Status.RUNNING if state.pid is not None and state.host == host_name() else Status.OPEN
 
