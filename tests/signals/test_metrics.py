@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ralph_otel.catalog import BY_NAME, DURATION_BUCKETS, HEALTH, METRICS, PERCENT_BUCKETS, Kind, Metric
 from ralph_otel.events import Line
 from ralph_otel.exporters.prometheus import render
-from ralph_otel.signals.metrics import observe_age, observe_health
+from ralph_otel.signals.observed import observe_age, observe_health
 from support.everything import SPAN, common, expected, script, with_attributes
 from support.figures import Figures, Series, series_of
 from support.strategies import valid_line

@@ -51,6 +51,8 @@ REBOOT_REASONS = (
 )
 COST_SOURCES = ("reported", "estimated")
 ROLES = ("runner", "agent")
+PROGRESS_THRESHOLD = 0.1
+"""A score from here on is progress, where the event does not say."""
 
 
 @dataclass

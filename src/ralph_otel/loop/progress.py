@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ralph_otel.events import TestsFinished
+from ralph_otel.events import PROGRESS_THRESHOLD, TestsFinished
 from ralph_otel.loop.worktree import Changes
 
 WEIGHTS = {
@@ -21,8 +21,6 @@ WEIGHTS = {
     "lint improved": 0.1,
     "coverage increased": 0.2,
 }
-THRESHOLD = 0.1
-"""The least score that is progress. Each of the signals that the runner sees reaches it alone."""
 
 
 def _total(tests: TestsFinished) -> int:
@@ -66,5 +64,5 @@ def score(changes: Changes | None, before: TestsFinished | None, after: TestsFin
 
 
 def made_progress(score: float) -> bool:
-    """Whether a score is progress."""
-    return score >= THRESHOLD
+    """Whether a score is progress. Each of the signals that the runner sees reaches that alone."""
+    return score >= PROGRESS_THRESHOLD

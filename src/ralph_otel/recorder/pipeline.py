@@ -29,7 +29,8 @@ from ralph_otel.model import LoopMetrics
 from ralph_otel.notices import shown
 from ralph_otel.recorder.sdk_logging import tame_sdk_logging
 from ralph_otel.signals.context import SCHEMA_URL, resource_of
-from ralph_otel.signals.metrics import Figure, MetricSignals, observe_age, observe_health
+from ralph_otel.signals.metrics import MetricSignals, common_attributes
+from ralph_otel.signals.observed import Figure, observe_age, observe_health
 from ralph_otel.state import RunState
 from ralph_otel.version import __version__
 
@@ -249,8 +250,6 @@ class Pipeline:
 
     def _common_attributes(self) -> dict[str, str] | None:
         """Those of the loop that runs, else of the last one that ran; None before there is any."""
-        from ralph_otel.signals.metrics import common_attributes
-
         states = sorted(self._runs(), key=lambda state: state.active)
         return common_attributes(states[-1]) if states else None
 

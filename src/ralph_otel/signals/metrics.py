@@ -8,14 +8,13 @@ is looked at; both go to the instruments in `flush`. Values of histograms go the
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from ralph_otel.catalog import BY_NAME, HEALTH, LOOP_NAME, METRICS, RUNNER, Feed, Kind, Metric
+from ralph_otel.catalog import BY_NAME, LOOP_NAME, METRICS, RUNNER, Feed, Kind, Metric
 from ralph_otel.events import Line
 from ralph_otel.notices import notice, shown
 from ralph_otel.signals.context import context_of
@@ -279,44 +278,3 @@ def _attributes(key: _Key) -> dict[str, str | bool]:
 
 def _label(value: Any) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)[:256]
-
-
-def observe_age(meter: Meter, prefix: str, runs: Callable[[], Iterable[RunState]]) -> None:
-    """Make the gauge of how long the running iteration has taken; of several of one loop, the oldest."""
-    metric = BY_NAME["iteration_age"]
-
-    def ages(options: CallbackOptions) -> Iterable[Observation]:
-        now, oldest = time.time_ns(), dict[tuple[str, str], float]()
-        for state in runs():
-            if (age := state.iteration_age(now)) is not None:
-                loop = (state.name or UNKNOWN, state.runner or UNKNOWN)
-                oldest[loop] = max(age, oldest.get(loop, 0.0))
-        for loop, age in oldest.items():
-            yield Observation(age, dict(zip(_COMMON, loop, strict=True)))
-
-    meter.create_observable_gauge(metric.full_name(prefix), [ages], metric.unit, metric.description)
-
-
-Figure = int | Mapping[tuple[str, ...], int]
-"""What a metric of our own health comes to: a number, or one for each of its attributes' values."""
-
-
-def observe_health(meter: Meter, figure: Callable[[str], Figure]) -> None:
-    """Make the metrics of our own health.
-
-    Args:
-        meter: where they are made.
-        figure: gives each by its name in the catalog without `ralph_otel.`.
-    """
-    for metric in HEALTH:
-
-        def observe(options: CallbackOptions, metric: Metric = metric) -> Iterable[Observation]:
-            found = figure(metric.name.removeprefix("ralph_otel."))
-            if isinstance(found, int):
-                return [Observation(found)]
-            names = [attribute.name for attribute in metric.attributes]
-            return [Observation(value, dict(zip(names, key, strict=True))) for key, value in found.items()]
-
-        gauge = metric.kind is Kind.OBSERVABLE_GAUGE
-        create = meter.create_observable_gauge if gauge else meter.create_observable_counter
-        create(metric.name, [observe], metric.unit, metric.description)

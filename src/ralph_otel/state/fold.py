@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ralph_otel.events import MAX_TEXT, Line
+from ralph_otel.events import MAX_TEXT, PROGRESS_THRESHOLD, Line
 from ralph_otel.state.iterations import OpenIteration
 from ralph_otel.state.progress import note_progress, settle_progress
 
 if TYPE_CHECKING:
     from ralph_otel.state.run import RunState
 
-PROGRESS_THRESHOLD = 0.1
-"""A score from here on is progress, where the event does not say."""
 JUMP = 1_000_000_000
 """Nanoseconds by which the time between two lines may differ from the duration that the second one says; from there on
 the clock has been set in between, or the machine has slept, and the duration counts."""
@@ -162,7 +160,7 @@ def _iteration_finished(state: RunState, line: Line, ts: int) -> None:
     else:
         state.failed_iterations += 1
     state.duration_sum += duration
-    state.last_iteration_finished = state.progress_at = ts
+    state.progress_at = ts
     state.rollups.iteration(ts, success, duration)
     if iteration.progress is None and not state.open_iterations:
         iteration.progress, state.pending_progress = state.pending_progress, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 from ralph_otel.events import Line
@@ -34,80 +35,79 @@ _LATEST = {
 """What is taken from the run that spoke of it last: the field that says when, and the fields."""
 
 
+@dataclass(eq=False, repr=False)
 class RunState:
     """What is known of one run. Fields are public to be read; only `apply` and `absorb` change them."""
 
-    def __init__(self, run_id: str = "") -> None:
-        self.run_id = run_id
-        self.name = ""
-        self.runner = ""
-        self.runner_version = ""
-        self.max_iterations: int | None = None
-        self.attributes: dict[str, Any] = {}
-        self.pid: int | None = None
-        self.host: str | None = None
-        self.sampled = True
-        """Whether the run's traces are recorded."""
-        self.root: tuple[str, str] | None = None
-        """Trace and span id of the loop's span, in the trace that is going on."""
-        self.started: int | None = None
-        self.clock = Clock()
-        self.doubted = 0
-        """Lines of absorbed runs whose times were not believed."""
-        self.began: int | None = None
-        """When the process that runs it began with it: the last `loop.started`."""
-        self.stopped: int | None = None
-        self.stop_reason: str | None = None
-        self.paused_at: int | None = None
-        self.paused_ns = 0
-        self.execution_ns = 0
-        """Execution time of absorbed runs."""
+    run_id: str = ""
+    name: str = ""
+    runner: str = ""
+    runner_version: str = ""
+    max_iterations: int | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    pid: int | None = None
+    host: str | None = None
+    sampled: bool = True
+    """Whether the run's traces are recorded."""
+    root: tuple[str, str] | None = None
+    """Trace and span id of the loop's span, in the trace that is going on."""
+    started: int | None = None
+    clock: Clock = field(default_factory=Clock)
+    doubted: int = 0
+    """Lines of absorbed runs whose times were not believed."""
+    began: int | None = None
+    """When the process that runs it began with it: the last `loop.started`."""
+    stopped: int | None = None
+    stop_reason: str | None = None
+    paused_at: int | None = None
+    paused_ns: int = 0
+    execution_ns: int = 0
+    """Execution time of absorbed runs."""
 
-        self.total_iterations = 0
-        self.successful_iterations = 0
-        self.failed_iterations = 0
-        self.duration_sum = 0.0
-        self.open_iterations: dict[int, OpenIteration] = {}
-        self.last_iteration: OpenIteration | None = None
-        self.last_iteration_finished: int | None = None
-        self.recent: deque[OpenIteration] = deque(maxlen=RECENT)
+    total_iterations: int = 0
+    successful_iterations: int = 0
+    failed_iterations: int = 0
+    duration_sum: float = 0.0
+    open_iterations: dict[int, OpenIteration] = field(default_factory=dict)
+    last_iteration: OpenIteration | None = None
+    recent: deque[OpenIteration] = field(default_factory=lambda: deque(maxlen=RECENT))
 
-        self.reboots = 0
-        self.reboot_context_sum = 0.0
-        self.reboot_context_count = 0
-        self.open_reboot: int | None = None
-        self.context_percent = 0.0
-        self.context_at = 0
+    reboots: int = 0
+    reboot_context_sum: float = 0.0
+    reboot_context_count: int = 0
+    open_reboot: int | None = None
+    context_percent: float = 0.0
+    context_at: int = 0
 
-        self.sessions_created = 0
-        self.sessions_ended = 0
-        self.session_duration_sum = 0.0
-        self.open_sessions: dict[str, int] = {}
-        self.open_agents: dict[str, int] = {}
+    sessions_created: int = 0
+    sessions_ended: int = 0
+    session_duration_sum: float = 0.0
+    open_sessions: dict[str, int] = field(default_factory=dict)
+    open_agents: dict[str, int] = field(default_factory=dict)
 
-        self.tests_at = 0
-        self.total_tests = 0
-        self.passing_tests = 0
-        self.failing_tests = 0
-        self.skipped_tests = 0
-        self.failure_streak = 0
-        self.flakiness = Flakiness()
-        self.flaky_count = 0
-        """Flaky tests of absorbed runs, or as a generic operation says."""
+    tests_at: int = 0
+    total_tests: int = 0
+    passing_tests: int = 0
+    failing_tests: int = 0
+    skipped_tests: int = 0
+    failure_streak: int = 0
+    flakiness: Flakiness = field(default_factory=Flakiness)
+    flaky_count: int = 0
+    """Flaky tests of absorbed runs, or as a generic operation says."""
 
-        self.progress_at = 0
-        self.iterations_with_progress = 0
-        self.no_progress_streak = 0
-        self.streak_before = 0
-        self.pending_progress: bool | None = None
-        self.scores: deque[float] = deque(maxlen=VELOCITY_WINDOW)
-        self.score: float | None = None
-        self.velocity_override: float | None = None
-        self.files_changed = 0
-        self.dropped_events = 0
-        """Events that are missing in the journal, by what it says itself."""
+    progress_at: int = 0
+    iterations_with_progress: int = 0
+    no_progress_streak: int = 0
+    streak_before: int = 0
+    pending_progress: bool | None = None
+    scores: deque[float] = field(default_factory=lambda: deque(maxlen=VELOCITY_WINDOW))
+    score: float | None = None
+    velocity_override: float | None = None
+    files_changed: int = 0
+    dropped_events: int = 0
+    """Events that are missing in the journal, by what it says itself."""
 
-        self.rollups = Rollups()
+    rollups: Rollups = field(default_factory=Rollups)
 
     @property
     def last(self) -> int:
