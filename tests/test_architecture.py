@@ -11,7 +11,18 @@ import ralph_otel
 
 PACKAGE = Path(ralph_otel.__file__).parent
 LAYERS = (
-    ("version", "notices", "escapes", "wording", "files", "redaction", "tracecontext", "model", "inject"),
+    (
+        "version",
+        "notices",
+        "escapes",
+        "wording",
+        "files",
+        "redaction",
+        "tracecontext",
+        "model",
+        "inject",
+        "process_end",
+    ),
     ("events", "guard", "hooks", "subscription"),
     ("journal", "agents", "state"),
     ("probe", "config", "runs", "processes"),

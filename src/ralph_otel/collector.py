@@ -6,18 +6,15 @@ Everything here comes back at once or within the time it is given, and nothing r
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ralph_otel import probe, redaction
+from ralph_otel import probe, process_end, redaction
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, usable
 from ralph_otel.events import Event, Line
 from ralph_otel.journal import Journal, new_run_id, runs_folder, usable_run_id
@@ -274,7 +271,7 @@ class MetricsCollector(Operations):
                         self.config, self.instance_id, pid, self._broadcaster.publish, host=self._host
                     )
                     if self._ends_with_process:
-                        self._shut_down_at_exit()
+                        process_end.call_last(self.shutdown)
         return self._recorder
 
     def _notice_fork(self) -> None:
@@ -322,48 +319,13 @@ class MetricsCollector(Operations):
         self._broadcaster.close()
         return done
 
-    def _shut_down_at_exit(self) -> None:
-        try:
-            threading.Thread(target=self._shutdown_last, name="ralph-otel-exit", daemon=False).start()
-        except (RuntimeError, MemoryError):  # too many threads, or no memory for another
-            atexit.register(self.shutdown)
-
-    def _shutdown_last(self) -> None:
-        """Wait for the end of everything else in the process, and end then.
-
-        An `atexit` function comes too late: since Python 3.12 no thread can be started from there, and exporters need
-        some. The interpreter waits for this thread, as for every one that is no daemon.
-        """
-        main = threading.main_thread()
-        main.join()
-        own = threading.current_thread().name  # by name, or two of this kind would wait for each other
-
-        def others() -> list[threading.Thread]:
-            return [each for each in threading.enumerate() if not (each.daemon or each is main or each.name == own)]
-
-        while left := others():
-            left[0].join()
-        self.shutdown()
-        _end_by_interrupt()
-
     def _stop_loops(self) -> None:
         """The process ends and these loops were not told to: by an error, if one is known to have ended it."""
-        failed = getattr(sys, "last_exc", None) is not None or getattr(sys, "last_type", None) is not None
+        reason = "error" if process_end.by_error() else "completed"
         for loop in reversed(list(self._loops.values())):
             if loop.open:
-                loop.stop("error" if failed else "completed")
+                loop.stop(reason)
                 loop.finish()
-
-
-def _end_by_interrupt() -> None:
-    """If a Ctrl-C has ended the program, let the process end by SIGINT, as it would without us: shells go by that.
-
-    CPython keeps a note of it, which any `exec` of a text clears, and the exporters' imports at the end make some, for
-    every dataclass does. An `exec` that such an interrupt leaves puts the note back (`run_eval_code_obj`, pythonrun.c).
-    """
-    if getattr(sys, "last_type", None) is KeyboardInterrupt:
-        with suppress(KeyboardInterrupt):
-            exec("raise KeyboardInterrupt")
 
 
 def _folder_name() -> str:
