@@ -17,11 +17,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from ralph_otel.config import MetricsConfig
-from ralph_otel.events import VERSION, Line, LoopStopped
+from ralph_otel.events import Line
 from ralph_otel.exporters import otlp
 from ralph_otel.exporters.delivery.deliveries import Deliveries, queues
 from ralph_otel.exporters.times import at_times
 from ralph_otel.recorder.pipeline import Pipeline
+from ralph_otel.recorder.recovery import end_of
 from ralph_otel.recorder.sdk_logging import tame_sdk_logging
 from ralph_otel.runs import fold
 from ralph_otel.signals.logs import LogSignals
@@ -128,7 +129,7 @@ def replay(path: Path, endpoint: str, config: MetricsConfig, timeout: float = 60
     folded = fold(path, run.record)
     for state in folded.states.by_run.values():
         if state.active:
-            run.record(_end_of(state), state)
+            run.record(end_of(state), state)  # for its spans; it is not written anywhere
     run.send()
     run.send_metrics(folded.run)
     run.problems += [f"a line is skipped: {problem}" for problem in folded.bad]
@@ -144,9 +145,3 @@ def _send_what_waits(endpoint: str, config: MetricsConfig, timeout: float) -> No
     waiting.metrics()
     waiting.logs()
     waiting.stop(timeout)
-
-
-def _end_of(state: RunState) -> Line:
-    """An end for the spans of a run that has none; it is not written anywhere."""
-    line: Line = {"v": VERSION, "type": LoopStopped.type, "ts": state.last, "loop": state.run_id, "reason": "crashed"}
-    return {**line, **({"trace_id": state.root[0], "span_id": state.root[1]} if state.root else {})}

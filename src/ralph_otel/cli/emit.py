@@ -31,7 +31,7 @@ _ENDS = {"loop.stopped", "session.ended", "iteration.finished", "agent.finished"
 @click.argument("event")
 @click.argument("fields", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
-    "--run", help=f"The run: its id, the beginning of it, or a path. [default: ${RUN_VARIABLE}, else the latest]"
+    "--run", help=f"The run: its id, an unambiguous part of it, or a path. [default: ${RUN_VARIABLE}, else the latest]"
 )
 def command(event: str, fields: tuple[str, ...], run: str | None) -> None:
     """Write one event into a run's journal, for loops that are shell scripts.

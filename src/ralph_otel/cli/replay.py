@@ -15,7 +15,7 @@ from ralph_otel.cli._options import complete_run, configured, journal_of
 def command(run: str, endpoint: str, again: bool, timeout: float) -> int:
     """Send a run's traces, log records and final metrics to an OTLP endpoint, with their own times and ids.
 
-    RUN is a run id, an unambiguous beginning of one, `latest`, or a file's path. Spans have the ids that they had when
+    RUN is a run id, an unambiguous part of one, `latest`, or a file's path. Spans have the ids that they had when
     they were live, and those that this endpoint has taken before are left out. Of a run that has no end, the open spans
     end at its last event, as errors.
 

@@ -24,7 +24,7 @@ _BY_SUFFIX = {".html": "html", ".htm": "html", ".md": "markdown", ".markdown": "
 def command(run: str, format_: str | None, output: str | None) -> None:
     """What happened in a run, why it stopped, and how it compares with the runs before.
 
-    RUN is a run id, an unambiguous beginning of one, `latest`, or a file's path. The HTML is one file that needs
+    RUN is a run id, an unambiguous part of one, `latest`, or a file's path. The HTML is one file that needs
     nothing else; the Markdown fits into a comment on a pull request.
 
     Example: ralph-otel report latest --output report.html

@@ -71,7 +71,7 @@ def end(path: Path, record: Record | None = None) -> bool:
         state = fold(path, None if record is None else lambda line, state: record(line, state, False)).run
         if not state.active or not gone(state):
             return False
-        line = _end_of(state)
+        line = end_of(state)
         if not journal.append(line):
             return False
         if state.apply(line) and record is not None:
@@ -81,7 +81,8 @@ def end(path: Path, record: Record | None = None) -> bool:
         journal.close()
 
 
-def _end_of(state: RunState) -> Line:
+def end_of(state: RunState) -> Line:
+    """The line that ends a run which has no end: at its last event, with reason `crashed`."""
     event = LoopStopped("crashed")
     line: Line = {"v": VERSION, "type": event.type, "ts": state.last, "loop": state.run_id, "reason": event.reason}
     if state.root is not None:
