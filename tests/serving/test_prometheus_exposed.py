@@ -22,7 +22,7 @@ from ralph_otel import MetricsCollector
 from ralph_otel.config import MetricsConfig
 from ralph_otel.doctor import endpoints
 from ralph_otel.doctor.findings import Level, Subject
-from ralph_otel.exporters.prometheus import PrometheusServer
+from ralph_otel.exporters.prometheus import PrometheusServer, server
 from ralph_otel.serving import Admission, bounded, read_web_config
 from support.certificates import make_certificate
 from support.ports import free_port
@@ -74,7 +74,8 @@ def test_five_hundred_scrapes_at_once_are_answered_on_bounded_threads(monkeypatc
     assert max(collections) <= bounded.MOST
 
 
-def test_scrapes_that_wait_share_the_collection_that_begins_after_they_asked() -> None:
+def test_scrapes_that_wait_share_the_collection_that_begins_after_they_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_PATIENCE", 100.0)
     collections, go = [], threading.Event()
 
     def read() -> MetricsData | None:
