@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,9 +93,15 @@ def _end_registered() -> None:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What ralph-otel has said to a person in this test, one line each."""
+    """What ralph-otel has said to a person in this test, one line each; nothing that a thread of an earlier one says."""
     lines: list[str] = []
-    monkeypatch.setattr(notices.logger, "warning", lambda text, *arguments: lines.append(text % arguments))
+    earlier = set(threading.enumerate()) - {threading.current_thread()}
+
+    def hear(text: str, *arguments: object) -> None:
+        if threading.current_thread() not in earlier:
+            lines.append(text % arguments)
+
+    monkeypatch.setattr(notices.logger, "warning", hear)
     return lines
 
 

@@ -118,7 +118,7 @@ def test_a_broadcast_reaches_every_subscriber(make_collector: Make) -> None:
     collector.record_iteration(1, True)
     collector.broadcast()
     for reader in readers:
-        found = reader.get(10)
+        found = reader.get(60)
         assert found is not None
         assert found.total_iterations == 1
 
@@ -128,7 +128,7 @@ def test_subscribers_hear_in_every_interval_and_of_the_end(make_collector: Make)
     reader = collector.subscribe()
     collector.record_iteration(1, True)
     until(lambda: (found := reader.get(5)) is not None and found.total_iterations == 1)
-    collector.shutdown()
+    collector.shutdown(60)
     list(reader)
     assert reader.get() is None
 
@@ -143,7 +143,7 @@ def test_subscribers_in_asyncio_hear_too(make_collector: Make) -> None:
         return 0
 
     collector.record_iteration(1, True)
-    assert asyncio.run(asyncio.wait_for(first_with_an_iteration(), 20)) == 1
+    assert asyncio.run(asyncio.wait_for(first_with_an_iteration(), 60)) == 1
 
 
 def test_a_reset_clears_everything(make_collector: Make) -> None:
@@ -227,7 +227,7 @@ def test_threads_that_meet_no_loop_make_only_one(make_collector: Make, home: Pat
     collector, barrier = make_collector(), threading.Barrier(20)
 
     def count(_: int) -> None:
-        barrier.wait(20)
+        barrier.wait(60)
         for _ in range(10):
             collector.increment("jobs")
 

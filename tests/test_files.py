@@ -34,7 +34,7 @@ def test_what_is_no_plain_file_is_written_to_and_stays_what_it_is(tmp_path: Path
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
     write_atomically(pipe, b"through", 0o600)
-    reader.join(10)
+    reader.join(60)
     assert (got, stat.S_ISFIFO(pipe.stat().st_mode)) == ([b"through"], True)
     target.write_bytes(b"old")
     link.symlink_to(target)

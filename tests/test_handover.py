@@ -26,14 +26,14 @@ from support.watched import ago
 def dead_pid() -> int:
     """The number of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(20)
+    process.wait(60)
     return process.pid
 
 
 @pytest.fixture
 def config(home: Path, receiver: Received, monkeypatch: pytest.MonkeyPatch) -> MetricsConfig:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-    return MetricsConfig()
+    return MetricsConfig(collection_interval=3600)  # so nothing goes out by itself
 
 
 def taken_over(config: MetricsConfig) -> list[str]:
@@ -42,7 +42,7 @@ def taken_over(config: MetricsConfig) -> list[str]:
     try:
         return take_over(config, pipeline)
     finally:
-        pipeline.shutdown(10)
+        pipeline.shutdown(60)
 
 
 def left(home: Path, pid: int, *journals: Path, **what: str) -> Path:

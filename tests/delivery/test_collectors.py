@@ -70,7 +70,7 @@ def test_what_an_outage_left_the_next_collector_delivers_each_once(kind: Receive
     for _ in range(2):
         made = collector(port)
         runs.append(run_a_loop(made))
-        assert made.shutdown(10)
+        assert made.shutdown(60)
     assert set(waiting(home)) == {"metrics", "traces", "logs"}
     assert not list((home / "delivered").glob("*/*")), "nothing was delivered yet"
     with kind(port) as received:
@@ -78,7 +78,7 @@ def test_what_an_outage_left_the_next_collector_delivers_each_once(kind: Receive
         made.start()
         until(lambda: not waiting(home).total(), what="for empty queues")
         runs.append(run_a_loop(made))
-        assert made.shutdown(10)
+        assert made.shutdown(60)
         spans = Counter(span.span_id.hex() for span in received.spans())
         noted = Counter(line for path in (home / "delivered").glob("*/*") for line in path.read_text().split())
         lines = [line for run in runs for line in lines_of(home / "runs" / f"{run}.jsonl")]
@@ -103,14 +103,14 @@ def test_a_dead_runs_spans_that_wait_already_are_not_sent_twice(kind: Receiver, 
     port = free_port()
     made = collector(port)
     run = run_a_loop(made)
-    assert made.shutdown(10)
+    assert made.shutdown(60)
     journal = home / "runs" / f"{run}.jsonl"
     killed(journal)
     with kind(port) as received:
         made = collector(port)
         made.start()
         until(lambda: "crashed" in journal.read_text(), what="for the end of the dead run")
-        assert made.shutdown(10)
+        assert made.shutdown(60)
         spans = Counter(span.span_id.hex() for span in received.spans())
         assert set(spans.values()) == {1}
         assert len(spans) == 1 + 3 * 3
@@ -120,7 +120,7 @@ def test_of_a_dead_run_the_records_are_made_that_were_not_handed_over(home: Path
     port = free_port()
     made = collector(port)
     run = run_a_loop(made)
-    assert made.shutdown(10)
+    assert made.shutdown(60)
     journal = home / "runs" / f"{run}.jsonl"
     handed = home / "logged" / f"127.0.0.1_{port}" / run
     last = lines_of(journal)[-1]
@@ -133,21 +133,24 @@ def test_of_a_dead_run_the_records_are_made_that_were_not_handed_over(home: Path
         made = collector(port)
         made.start()
         until(lambda: "crashed" in journal.read_text(), what="for the end of the dead run")
-        assert made.shutdown(10)
+        assert made.shutdown(60)
         names = [record.event_name for record in received.logs()]
         assert names[-3:] == ["ralph.iteration.started", "ralph.error.raised", "ralph.loop.stopped"]
         assert len(names) == len(lines_of(journal)) + 1, "and the former end"
         assert len(set(uids(received))) == len(names)
 
 
-def test_the_end_is_in_time_though_the_receiver_hangs(home: Path) -> None:
+def test_the_end_is_in_time_though_the_receiver_hangs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
+    monkeypatch.setattr(sender, "_PATIENCE", 600.0)
     with mute_server() as port:
         made = collector(port)
         run_a_loop(made)
-        end = threading.Thread(target=made.shutdown, args=(1,), daemon=True)
+        assert made.flush_events(60)
+        end = threading.Thread(target=made.shutdown, args=(2,), daemon=True)
         end.start()
-        end.join(9)
-        assert not end.is_alive(), "the exporter's own timeout is ten seconds"
+        end.join(60)
+        assert not end.is_alive(), "the exporter's own timeout is ten minutes"
     assert set(waiting(home)) == {"metrics", "traces", "logs"}
 
 
@@ -155,12 +158,12 @@ def test_our_own_metrics_say_what_waits_and_what_was_given_up(receiver: Received
     made = collector(int(receiver.url.rpartition(":")[2]))
     receiver.status = 400
     run_a_loop(made)
-    made.flush(10)
+    made.flush(60)
     receiver.status = 503
     made.increment("one_more")
-    made.flush(10)
+    made.flush(60)
     text = made.export("prometheus")
-    made.shutdown(10)
+    made.shutdown(60)
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert float(figures['ralph_otel_undelivered_total{ralph_drop_reason="refused",ralph_signal="traces"}']) == 10
     assert float(figures['ralph_otel_waiting_requests{ralph_signal="logs"}']) == 1
@@ -171,7 +174,7 @@ def test_our_own_metrics_say_what_waits_and_what_was_given_up(receiver: Received
 def test_a_record_has_the_same_id_live_and_in_a_replay(receiver: Received, home: Path) -> None:
     made = collector(int(receiver.url.rpartition(":")[2]))
     run = run_a_loop(made)
-    assert made.shutdown(10)
+    assert made.shutdown(60)
     live = uids(receiver)
     receiver.requests.clear()
     sent = replay(home / "runs" / f"{run}.jsonl", receiver.url, MetricsConfig())
@@ -184,7 +187,7 @@ def test_a_replay_sends_first_what_waits_for_its_endpoint(kind: Receiver, home: 
     port = free_port()
     made = collector(port)
     run = run_a_loop(made)
-    assert made.shutdown(10)
+    assert made.shutdown(60)
     with kind(port) as received:
         sent = replay(home / "runs" / f"{run}.jsonl", f"http://127.0.0.1:{port}", MetricsConfig())
         assert sent.problems == []
@@ -205,7 +208,7 @@ def test_what_nobody_sends_any_more_is_given_up_when_it_is_too_old(
     made = collector(int(receiver.url.rpartition(":")[2]))
     made.start()
     until(lambda: len(orphan.waiting()) == 1, what="for the old one to go")
-    assert made.shutdown(10)
+    assert made.shutdown(60)
     assert orphan.waiting()[0].items == 3
     [entry] = read(orphan.folder)
     assert (entry.reason, entry.items) == ("too_old", 2)
@@ -240,7 +243,7 @@ def test_the_doctor_knows_what_the_next_loop_will_send(home: Path, monkeypatch: 
     port = free_port()
     made = collector(port)
     run_a_loop(made)
-    assert made.shutdown(10)
+    assert made.shutdown(60)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     ours = list(delivery.delivery(Subject(MetricsConfig())))
     assert len(ours) == 3

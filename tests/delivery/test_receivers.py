@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from http.client import parse_headers
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_every_signal_arrives_as_it_was(either: tuple[Received, Make], signal: S
     received, make = either
     made = make(signal)
     made.put(EACH[signal], 3)
-    assert made.flush(10)
+    assert made.flush(60)
     assert [message.SerializeToString() for message in received.of(signal)] == [EACH[signal]]
 
 
@@ -93,7 +94,7 @@ def test_what_is_refused_is_not_sent_again(either: tuple[Received, Make], refusa
     made = make()
     made.put(logs(1, 2), 2)
     made.put(logs(3), 1)
-    assert made.flush(10)
+    assert made.flush(60)
     assert numbers_of(received.of("logs")) == [1, 2, 3]
     assert taken(received) == [3]
     assert dropped(made) == {"refused": 2}
@@ -108,7 +109,7 @@ def test_a_partial_success_is_not_sent_again_and_what_it_left_out_is_counted(
     made = make(signal)
     made.put(EACH[signal], 3)
     made.put(EACH[signal], 3)
-    assert made.flush(10)
+    assert made.flush(60)
     assert len(received.requests) == 2
     assert dropped(made) == {"rejected": 2}
 
@@ -118,7 +119,7 @@ def test_what_is_too_large_is_sent_in_halves(either: tuple[Received, Make]) -> N
     received.script = [Reply(413, code="RESOURCE_EXHAUSTED", details=TOO_LARGE)] * 2
     made = make()
     made.put(logs(1, 2, 3, 4), 4)
-    assert made.flush(10)
+    assert made.flush(60)
     assert [numbers_of([message]) for message in received.of("logs")] == [[1, 2, 3, 4], [1, 2], [1], [2], [3, 4]]
     assert dropped(made) == {}
 
@@ -128,7 +129,7 @@ def test_what_a_client_may_not_send_is_cut_before(either: tuple[Received, Make])
     made = make()
     made._wire.limit = len(logs(1, 2))
     made.put(logs(1, 2, 3, 4), 4)
-    assert made.flush(10)
+    assert made.flush(60)
     assert [numbers_of([message]) for message in received.of("logs")] == [[1, 2], [3, 4]]
 
 
@@ -179,7 +180,7 @@ def test_an_answer_that_breaks_off_after_its_status_is_an_answer(make: Make, rec
     made = make(receiver.url)
     made.put(logs(1), 1)
     made.put(logs(2), 1)
-    assert made.flush(10)
+    assert made.flush(60)
     assert numbers_of(receiver.of("logs")) == [1, 2]
 
 
@@ -191,8 +192,9 @@ def test_a_receiver_that_never_answers_is_tried_again_after_the_exporters_timeou
     received.script = [Reply(hang=True)]
     made = make()
     made.put(logs(1), 1)
-    until(lambda: taken(received) == [1], what="for the record")
-    assert numbers_of(received.of("logs")) == [1, 1]
+    until(lambda: made.waiting()[0] == 0, what="for an attempt that is answered in time")
+    assert set(taken(received)) == {1}
+    assert len(received.of("logs")) >= 2
 
 
 @pytest.mark.parametrize("kind", [HttpReceiver, GrpcReceiver])
@@ -211,7 +213,7 @@ def test_what_is_no_request_holds_up_nothing(either: tuple[Received, Make]) -> N
     made = make("traces")
     made.put(b"\xff\xff no request", 1)
     made.put(EACH["traces"], 3)
-    assert made.flush(10)
+    assert made.flush(60)
     assert [message.SerializeToString() for message in received.taken("traces")] == [EACH["traces"]]
     assert dropped(made) == {"refused": 1}
 
@@ -223,16 +225,17 @@ def test_an_answer_that_is_no_otlp_is_an_answer_all_the_same(make: Make) -> None
 
         def serve() -> None:
             connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
+            with connection, connection.makefile("rb") as request:
+                headers = parse_headers(request) if request.readline() else {}
+                request.read(int(headers["Content-Length"]))  # or the end of the connection would be a reset
                 connection.sendall(page)
                 seen.set()
 
         threading.Thread(target=serve, daemon=True).start()
         made = make(f"http://127.0.0.1:{server.getsockname()[1]}")
         made.put(logs(1), 1)
-        assert made.flush(10)
-        assert seen.is_set()
+        assert made.flush(60)
+        assert seen.wait(60)
         assert dropped(made) == {}
 
 
@@ -261,7 +264,7 @@ def test_grpc_metadata_of_the_variables_counts(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hush")
     made = make(grpc_receiver.url, "grpc")
     made.put(logs(1), 1)
-    assert made.flush(10)
+    assert made.flush(60)
     assert grpc_receiver.requests[0].headers["authorization"] == "Bearer hush"
 
 
@@ -319,7 +322,7 @@ def test_without_journals_nothing_is_kept_on_disk(
         [own] = made._senders.values()
         receiver.script = [Reply(503)]
         own.put(logs(1), 1)
-        made.flush(10)
+        made.flush(60)
         until(lambda: taken(receiver) == [1], what="for the record")
         receiver.requests.clear()
         made.stop(5)

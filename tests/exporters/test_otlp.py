@@ -12,6 +12,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_D
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from ralph_otel import MetricsCollector, MetricsConfig
+from ralph_otel.exporters.delivery import sender
 from support.receiver import Received, attributes, points
 from support.waiting import until
 
@@ -43,7 +44,7 @@ def run_a_loop(made: MetricsCollector) -> dict[str, Any]:
                 agent.exit_code, agent.turns, agent.conversation = 0, 3, "c-1"
                 agent.usage(model="m", input_tokens=10, output_tokens=300, cache_read_tokens=1000, cost_usd=0.5)
                 agent.usage(model="m", output_tokens=5, cost_usd=0.25)
-                agent.tool("Bash", duration=0.5)
+                agent.tool("Bash", duration=600)
             it.tests(passed=7, failed=1)
             it.progress(0.4, files_changed=3)
             it.context_usage(61.5)
@@ -72,7 +73,7 @@ def test_metrics_arrive_with_their_values(either: Received) -> None:
     made = collector()
     run_a_loop(made)
     made.increment("tickets", 2, {"team": "b"})
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     metrics = {name: points(metric) for name, metric in either.metrics().items()}
 
     def value(name: str, **more: str) -> Any:
@@ -98,7 +99,7 @@ def test_metrics_arrive_with_their_values(either: Received) -> None:
 def test_spans_arrive_with_the_ids_that_the_agents_were_given(either: Received) -> None:
     made = collector()
     parts = run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     spans = spans_by_name(either)
     assert set(spans) == {
         "loop l", "session", "session 2", "iteration", "iteration 2", "invoke_agent claude", "execute_tool Bash",
@@ -129,7 +130,7 @@ def test_spans_arrive_with_the_ids_that_the_agents_were_given(either: Received) 
 def test_spans_say_what_was_measured_in_them(either: Received) -> None:
     made = collector()
     parts = run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     spans = {name: (span, attributes(span.attributes)) for name, span in spans_by_name(either).items()}
     run = {"ralph.run.id": parts["loop"].run_id, "ralph.loop.name": "l"}
     assert spans["loop l"][1].items() >= {
@@ -163,7 +164,7 @@ def test_spans_have_the_times_of_their_events(either: Received) -> None:
     made, began = collector(), time.time_ns()
     run_a_loop(made)
     ended = time.time_ns()
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     spans = spans_by_name(either)
     for span in spans.values():
         assert span.start_time_unix_nano <= span.end_time_unix_nano <= ended
@@ -171,14 +172,14 @@ def test_spans_have_the_times_of_their_events(either: Received) -> None:
     for inner, outer in (("iteration", "session"), ("invoke_agent claude", "iteration"), ("session", "loop l")):
         assert spans[outer].start_time_unix_nano <= spans[inner].start_time_unix_nano
         assert spans[inner].end_time_unix_nano <= spans[outer].end_time_unix_nano
-    # half a second before its end the agent did not run yet
+    # ten minutes before its end the agent did not run yet
     assert spans["execute_tool Bash"].start_time_unix_nano == spans["invoke_agent claude"].start_time_unix_nano
 
 
 def test_a_log_record_for_every_event_in_its_spans_context(either: Received) -> None:
     made = collector()
     parts = run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     records = either.logs()
     names = [record.event_name for record in records]
     assert names[0] == "ralph.loop.started"
@@ -196,7 +197,7 @@ def test_the_resource_is_the_same_on_every_signal(either: Received, monkeypatch:
     monkeypatch.setenv("OTEL_SERVICE_NAME", "nightly")
     made = collector()
     run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     for signal in ("metrics", "traces", "logs"):
         resource = either.resource(signal)
         assert resource["service.instance.id"] == made.instance_id
@@ -208,7 +209,7 @@ def test_metrics_go_out_in_every_interval(either: Received) -> None:
     made = collector(collection_interval=0.1)
     made.record_iteration(1, True)
     either.wait_for("metrics", 3)
-    made.shutdown(20)
+    made.shutdown(60)
 
 
 # -- parents and sampling ---------------------------------------------------------------------------------------------
@@ -219,7 +220,7 @@ def test_a_parent_from_outside_is_the_loops_parent(receiver: Received, monkeypat
     monkeypatch.setenv("TRACEPARENT", f"00-{'a' * 32}-{'b' * 16}-01")
     made = collector()
     run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     loop = spans_by_name(receiver)["loop l"]
     assert (loop.trace_id.hex(), loop.parent_span_id.hex()) == ("a" * 32, "b" * 16)
 
@@ -235,7 +236,7 @@ def test_no_span_of_a_trace_that_is_not_recorded_arrives_but_everything_else(
         monkeypatch.setenv(name, text)
     made = collector()
     parts = run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     assert parts["environment"]["TRACEPARENT"].endswith("-00")
     assert receiver.spans() == []
     assert "ralph_loop.iterations" in receiver.metrics()
@@ -250,7 +251,7 @@ def test_a_long_loop_arrives_as_several_linked_traces(receiver: Received, monkey
         for _ in range(5):
             with loop.session(), loop.iteration():
                 pass
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     spans = receiver.spans()
     roots = sorted((span for span in spans if span.name == "loop l"), key=lambda span: span.start_time_unix_nano)
     assert len({span.trace_id for span in roots}) == 3
@@ -270,7 +271,7 @@ def test_an_endpoint_with_or_without_a_path(path: str, receiver: Received, monke
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url + path)
     made = collector()
     run_a_loop(made)
-    made.shutdown(20)
+    made.shutdown(60)
     base = path.rstrip("/")
     assert {request.path for request in receiver.requests} == {
         f"{base}/v1/metrics", f"{base}/v1/traces", f"{base}/v1/logs"
@@ -284,7 +285,7 @@ def test_an_endpoint_for_one_signal_is_taken_as_it_is_and_the_others_stay_at_hom
     made = collector(export_format=None)
     assert "otlp" in made.config.export_format
     run_a_loop(made)
-    made.shutdown(20)
+    made.shutdown(60)
     assert {request.path for request in receiver.requests} == {"/mine/traces"}
 
 
@@ -292,7 +293,7 @@ def test_a_target_of_ones_own_comes_before_the_variables(receiver: Received, mon
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     made = collector(export_target=receiver.url)
     run_a_loop(made)
-    made.shutdown(20)
+    made.shutdown(60)
     assert {request.signal for request in receiver.requests} == {"metrics", "traces", "logs"}
 
 
@@ -302,7 +303,7 @@ def test_headers_compression_and_protocol_are_honoured(either: Received, monkeyp
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
     made = collector()
     run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     for request in either.requests:
         if request.signal == "traces":
             assert request.headers["x-only"] == "traces"
@@ -321,22 +322,23 @@ def test_a_backend_that_wants_what_was_added_gets_that(either: Received, monkeyp
     counts, gauges = [], []
     for _ in range(2):
         run_a_loop(made)
-        made.flush(10)
+        made.flush(60)
         metrics = either.metrics()
         for data in (metrics["ralph_loop.iterations"].sum, metrics["ralph_loop.iteration_duration"].histogram):
             assert data.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
         counts.append(sum(points(metrics["ralph_loop.iterations"]).values()))
         gauges.append(sum(points(metrics["ralph_loop.active_runs"]).values()))
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     assert (counts, gauges) == ([2, 2], [0, 0])
 
 
 def test_the_timeout_is_honoured(either: Received, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setattr(sender, "_LONGEST", 0.1)
     either.silent = True
     made = collector(collection_interval=0.1)
     made.record_iteration(1, True)
-    either.wait_for("metrics", 2, seconds=8)  # without it the first would be waited for for ten seconds
+    either.wait_for("metrics", 4, seconds=29)  # without it each would be waited for for ten seconds
     made.shutdown(0.5)
 
 
@@ -348,7 +350,7 @@ def test_the_variables_of_a_signal_choose_its_protocol(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{receiver.url}/v1/traces")
     made = collector()
     run_a_loop(made)
-    assert made.shutdown(20)
+    assert made.shutdown(60)
     assert {request.signal for request in grpc_receiver.requests} == {"metrics"}
     assert {request.signal for request in receiver.requests} == {"traces"}
 
@@ -366,20 +368,22 @@ def test_a_receiver_that_is_away_for_a_while_gets_spans_and_sums_afterwards(eith
     assert points(either.metrics()["ralph_loop.iterations"])[
         frozenset({**COMMON, "ralph.outcome": "success"}.items())
     ] == 1  # fmt: skip
-    assert made.shutdown(20)
+    assert made.shutdown(60)
 
 
 @pytest.mark.parametrize("trouble", ["400", "503", "silent"])
 def test_a_receiver_that_will_not_is_said_in_a_line_or_two_and_holds_nobody_up(
-    trouble: str, either: Received, heard: list[str]
+    trouble: str, either: Received, heard: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
+    monkeypatch.setattr(sender, "_PATIENCE", 600.0)
     either.silent, either.status = trouble == "silent", int(trouble) if trouble.isdigit() else 200
     made = collector()
     run_a_loop(made)
     began = time.monotonic()
     assert made.get_metrics().total_iterations == 2
     made.shutdown(1)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 60
     assert len(heard) <= 6
     assert all("\n" not in line for line in heard)
 
@@ -391,7 +395,7 @@ def test_a_home_folder_knows_nothing_of_the_headers(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key=very-secret")
     made = collector()
     run_a_loop(made)
-    made.shutdown(20)
+    made.shutdown(60)
     written = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
     assert b"very-secret" not in written
     assert b"password" not in written

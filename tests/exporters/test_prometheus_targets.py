@@ -52,7 +52,7 @@ def test_the_endpoint_of_a_collector_is_announced_as_its_run(
     address = f"127.0.0.1:{free_port()}"
     collector = make_collector(export_format="prometheus", export_target=address, service_name="night")
     with collector.loop("fix-bugs"):
-        assert collector.wait_ready()
+        assert collector.wait_ready(60)
         [path] = (home / "targets").iterdir()
         [target] = json.loads(path.read_text())
     assert (target["labels"]["job"], target["labels"]["instance"]) == ("loops/night", collector.instance_id)
@@ -73,7 +73,7 @@ def test_a_target_says_whether_its_metrics_go_out_by_otlp_too(
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
     collector = make_collector(export_format="prometheus,otlp")
     with collector.loop("fix-bugs"):
-        assert collector.wait_ready()
+        assert collector.wait_ready(60)
         [path] = (home / "targets").iterdir()
         [target] = json.loads(path.read_text())
     assert target["labels"].get("__meta_ralph_pushes") == pushes

@@ -85,19 +85,19 @@ def test_a_collection_that_hangs_does_not_hold_other_readers_for_ever(
 
     def hang(options: CallbackOptions) -> list[Observation]:
         entered.set()
-        go_on.wait(30)
+        go_on.wait(100)
         return [Observation(1)]
 
     pipeline.meter.create_observable_gauge("slow", [hang])
     hanging = threading.Thread(target=pipeline.reader.read)
     hanging.start()
     try:
-        assert entered.wait(10)
+        assert entered.wait(60)
         with pytest.raises(TimeoutError, match="another collection"):
             pipeline.reader.read()
     finally:
         go_on.set()
-        hanging.join(10)
+        hanging.join(60)
     assert pipeline.reader.read() is not None
 
 

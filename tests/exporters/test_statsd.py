@@ -16,13 +16,14 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from ralph_otel.exporters import statsd
 from ralph_otel.exporters.statsd import StatsdExporter, datagrams, lines, parse_target
+from support.ports import free_port
 
 
 @pytest.fixture
 def receiver() -> Iterator[socket.socket]:
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as receiver:
-        receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(10)
+        receiver.bind(("127.0.0.1", free_port()))
+        receiver.settimeout(60)
         yield receiver
 
 
@@ -187,7 +188,7 @@ def test_a_server_that_is_not_there_is_tried_again(monkeypatch: pytest.MonkeyPat
     ]
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as again:
         again.bind(("127.0.0.1", port))
-        again.settimeout(10)
+        again.settimeout(60)
         assert exporter.export(some_data()) is MetricExportResult.SUCCESS
         assert again.recv(100) == b"a.b:2|c"
 
@@ -207,11 +208,7 @@ def test_a_name_is_looked_up_once_an_export(monkeypatch: pytest.MonkeyPatch, rec
 
     def find(host: str, port: int, **kwargs: object) -> list[tuple[object, ...]]:
         looked_up.append(host)
-        unused = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        unused.bind(("127.0.0.1", 0))
-        nobody = unused.getsockname()
-        unused.close()
-        addresses = (nobody, ("127.0.0.1", port))  # as localhost has ::1 first, where nobody listens
+        addresses = (("127.0.0.1", free_port()), ("127.0.0.1", port))  # as localhost has ::1 first, where nobody listens
         return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", address) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", find)

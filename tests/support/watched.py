@@ -54,7 +54,7 @@ class LoopProcess:
     def kill(self) -> None:
         """As `kill -9` does; once more does no harm."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()

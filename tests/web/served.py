@@ -48,7 +48,7 @@ class Served:
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """What it answers. Underlines in the names of headers are hyphens."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
             response = connection.getresponse()
@@ -58,7 +58,7 @@ class Served:
         """Tell it to end, and wait for that. Returns the exit code; once more does no harm."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         if self.process.stdout is not None and not self.process.stdout.closed:
             self.said += self.process.stdout.read()
             self.process.stdout.close()
@@ -107,7 +107,7 @@ class Reader:
     def __init__(self, server: Served, path: str = "/api/events", last: str = "") -> None:
         self.events: list[Event] = []
         self.ended = False
-        self._socket = socket.create_connection((server.host, server.port), 20)
+        self._socket = socket.create_connection((server.host, server.port), 60)
         self._socket.settimeout(None)
         host = f"{server.host}:{server.port}"
         header = f"Last-Event-ID: {last}\r\n" if last else ""
@@ -148,7 +148,7 @@ class Reader:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(20)
+        self._thread.join(60)
 
 
 @contextlib.contextmanager

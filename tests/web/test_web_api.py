@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ralph_otel.runs import fold
 from ralph_otel.views.report import gather
 from ralph_otel.views.report.plain import plain
 from support.tape import Tape
+from support.waiting import until
 from support.watched import ago, loop_process
 
 DESCRIPTION: Any = json.loads(resources.files("ralph_otel.web").joinpath("openapi.json").read_text(encoding="utf-8"))
@@ -249,10 +249,8 @@ def test_a_killed_loop_is_dead_and_not_good(client: TestClient, home: Path) -> N
     with loop_process(home / "runs" / "r.jsonl") as loop:
         loop.add("iteration.started", iteration=1)
         assert ask(client, "/api/runs/r")["run"]["state"] == "running"
+    until(lambda: ask(client, "/api/runs")["runs"][0]["state"] == "dead")
     (run,) = ask(client, "/api/runs")["runs"]
-    deadline = time.monotonic() + 20
-    while run["state"] != "dead" and time.monotonic() < deadline:
-        (run,) = ask(client, "/api/runs")["runs"]
     assert (run["state"], run["good"], run["iteration"]) == ("dead", False, None)
     assert ask(client, "/api/runs/r")["status"].startswith("Killed")
 

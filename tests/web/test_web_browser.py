@@ -16,13 +16,14 @@ import pytest
 from journals_shown import MARKUP, hostile, put, rich
 from served import Served, served
 
+from support.ports import free_port
 from support.tape import Tape
 from support.waiting import until
 from support.watched import ago, loop_process
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing")
 expect = playwright.expect
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome-stable"))), None)
 pytestmark = [
@@ -65,6 +66,7 @@ def visit(browser: Any, server: Served) -> Iterator[Visit]:
 
     def open_page(path: str, scheme: str = "light", size: dict[str, int] = DESK) -> Any:
         contexts.append(browser.new_context(color_scheme=scheme, viewport=size))
+        contexts[-1].set_default_timeout(60_000)
         page = contexts[-1].new_page()
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("console", lambda said: trouble.append(said.text) if said.type in ("error", "warning") else None)
@@ -148,7 +150,7 @@ def test_a_real_loop_is_seen_from_its_first_iteration_to_its_end(visit: Visit, h
 def test_a_page_comes_back_when_the_server_does(browser: Any, home: Path) -> None:
     put(home, rich())
     context = browser.new_context()
-    with served(home) as server:
+    with served(home, port=free_port()) as server:
         page = context.new_page()
         page.goto(server.url)
         expect(page.locator("#link")).to_have_text("live")
@@ -156,7 +158,7 @@ def test_a_page_comes_back_when_the_server_does(browser: Any, home: Path) -> Non
     put(home, ago(Tape("meanwhile", "meanwhile"), 5))
     (home / "runs" / f"{RICH}.jsonl").unlink()
     with served(home, port=server.port):
-        expect(page.locator("#link")).to_have_text("live", timeout=20_000)
+        expect(page.locator("#link")).to_have_text("live")
         expect(card(page, "meanwhile")).to_be_visible()
         expect(page.get_by_text("fix-bugs")).to_have_count(0)
     context.close()

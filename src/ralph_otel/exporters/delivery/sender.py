@@ -153,9 +153,11 @@ class Sender:
             self._changed.notify_all()
         self._thread.join(max(0.0, deadline - time.monotonic()))
         with self._changed:
-            while self._memory:
-                self._dropped.add(Reason.UNSAVED, self._memory.popleft()[1])
-                notice(f"{self._wire.name}: what could be neither sent nor kept on disk is lost")
+            for body, items in self._memory:
+                if not self._save(body, items):  # the disk may take again what it did not before
+                    self._dropped.add(Reason.UNSAVED, items)
+                    notice(f"{self._wire.name}: what could be neither sent nor kept on disk is lost")
+            self._memory.clear()
         return empty
 
     # -- on its own thread ---------------------------------------------------------------------------------------------
