@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from ralph_otel.events import Line
+from ralph_otel.shims.command import TRACE
 from support.tape import lines_of
 from support.waiting import until
 
@@ -90,7 +91,7 @@ for word in sys.argv[1:]:
     elif what == "json":
         stream(int(value))
     elif what == "wait":
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while not os.path.exists(place + "/" + value) and time.monotonic() < deadline:
             time.sleep(0.005)
     elif what == "touch":
@@ -204,6 +205,10 @@ class Workplace:
     def journals(self) -> list[Path]:
         """The journals, the first loop's first."""
         return sorted((self.home / "runs").glob("*.jsonl"), key=lambda path: (len(path.stem), path.stem))
+
+    def trace(self) -> str:
+        """The trace of the next agent, as its stand-in will find it; "" where there is no launch."""
+        return "".join(path.read_text() for path in Path(self._temporary).glob(f"*/{TRACE}")).partition(" ")[0]
 
     def lines(self, type_: str = "") -> list[Line]:
         """The lines of its only journal, or those of one type."""
