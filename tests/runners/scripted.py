@@ -56,7 +56,7 @@ else:
     print("a warning", file=sys.stderr, flush=True)
 with open("work.txt", "a") as work:
     work.write("%d\\n" % number)
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 100
 while step.get("until") and not os.path.exists(step["until"]) and time.monotonic() < deadline:
     time.sleep(0.01)
 note(exit=step.get("exit", 0))
