@@ -22,6 +22,7 @@ import psutil
 
 from ralph_otel.events import Line
 from ralph_otel.shims.command import TRACE
+from support import patient as patience
 from support.tape import lines_of
 from support.waiting import until
 
@@ -226,9 +227,15 @@ def program(path: Path, text: str) -> Path:
     return path
 
 
-def launched(*command: str, options: tuple[str, ...] = ()) -> list[str]:
-    """A command under `ralph-otel run`."""
-    return [sys.executable, "-m", "ralph_otel.cli.run", *options, "--", *command]
+def launched(*command: str, options: tuple[str, ...] = (), patient: bool = True) -> list[str]:
+    """A command under `ralph-otel run`.
+
+    Args:
+        options: of `ralph-otel run`.
+        patient: whether it takes its time at the end.
+    """
+    program = patience.PROGRAM if patient else [sys.executable, "-m", "ralph_otel.cli.run"]
+    return [*program, *options, "--", *command]
 
 
 def is_gone(pid: int) -> bool:

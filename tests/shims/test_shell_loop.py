@@ -256,7 +256,9 @@ def test_a_timeout_is_a_timeout(place: Workplace) -> None:
     process = place.start(bash("timeout 500 claude wait:never; echo $?"))
     [agent] = place.await_account("argv")
     until(lambda: place.journals() and place.lines("agent.started"), what="for the journal")
-    [timeout] = [each for each in psutil.Process(agent["ppid"]).parents() if each.name() == "timeout"]
+    timeout = psutil.Process(agent["ppid"]).parent()
+    assert timeout is not None
+    assert timeout.name() == "timeout"
     timeout.send_signal(signal.SIGALRM)  # its time is up
     assert process.communicate(timeout=60)[0] == b"124\n"
     [iteration], [agent] = place.lines("iteration.finished"), place.lines("agent.finished")

@@ -202,7 +202,7 @@ def test_a_runner_that_says_it_itself_is_left_to_do_so(repository: Workplace) ->
 
 def test_a_git_that_hangs_holds_up_nobody(repository: Workplace) -> None:
     program(repository.bin / "git", "#!/bin/sh\nexec sleep 600\n")
-    done = repository.run(launched("bash", "-c", "claude out:a edit:f"))
+    done = repository.run(launched("bash", "-c", "claude out:a edit:f", patient=False))
     assert (done.stdout, done.stderr, measured(repository)) == (b"a\n", b"", [])
     assert [line["outcome"] for line in repository.lines("iteration.finished")] == ["success"]
 

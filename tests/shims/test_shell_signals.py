@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from scripts import Process, Workplace, goes_on, is_gone, is_stopped, launched
 
 from ralph_otel import recovery
+from support import patient
 from support.tape import lines_of
 from support.waiting import until
 
@@ -59,7 +62,7 @@ def test_a_signal_for_the_whole_group_reaches_the_agent_once(place: Workplace, n
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_end_of_an_agent_that_ends_with_its_script_is_recorded(place: Workplace, number: signal.Signals) -> None:
-    process, _, _ = in_the_middle(place)
+    process, _, _ = in_the_middle(place, launch=to_the_last_word)
     os.killpg(process.pid, number)
     process.communicate(timeout=60)
     [agent], [iteration] = place.lines("agent.finished"), place.lines("iteration.finished")
@@ -80,10 +83,25 @@ def test_who_kills_everybody_ends_everybody(place: Workplace, bare: Workplace, n
     assert endings[0] == endings[1]
 
 
-def in_the_middle(place: Workplace, *more: str) -> tuple[Process, int, int]:
+_LAST_WORDS = f"""
+import runpy
+from ralph_otel.shims import agents
+agents._SIGNALLED = 60.0
+runpy.run_path({patient.PROGRAM[-1]!r}, run_name="__main__")
+"""
+
+
+def to_the_last_word(*command: str) -> list[str]:
+    """A command under a `ralph-otel run` that takes its time for agents, too, which end with their script."""
+    return [sys.executable, "-c", _LAST_WORDS, "--", *command]
+
+
+def in_the_middle(
+    place: Workplace, *more: str, launch: Callable[..., list[str]] = launched
+) -> tuple[Process, int, int]:
     """A script whose agent works, and has said `a`: its process, the agent's pid, and that of its stand-in."""
     script = "claude out:a touch:works wait:go; echo $?; claude out:b; " + "; ".join(more)
-    process = place.start(launched("bash", "-c", script))
+    process = place.start(launch("bash", "-c", script))
     [agent] = place.await_account("argv")
     until((place.folder / "works").exists, what="for the agent to say something")
     until(lambda: place.journals() and place.lines("agent.started"), what="for the journal")
@@ -222,7 +240,7 @@ def test_a_script_that_ignores_its_children_still_has_their_exit_codes(place: Wo
 
 
 def test_a_ctrl_c_is_a_cancellation(place: Workplace) -> None:
-    process = place.start(launched("bash", "-c", "claude touch:works wait:never; echo not reached"))
+    process = place.start(to_the_last_word("bash", "-c", "claude touch:works wait:never; echo not reached"))
     until((place.folder / "works").exists, what="for the agent to work")
     until(lambda: place.journals() and place.lines("agent.started"), what="for the journal")
     os.killpg(process.pid, signal.SIGINT)

@@ -104,7 +104,7 @@ def test_a_job_is_stopped_and_goes_on(
         line = JOBS[job]
         if each is place:
             shell = launched(*shell) if inside else shell
-            line = line if inside else " ".join(launched()) + " " + line
+            line = line if inside else " ".join(launched(patient=False)) + " " + line
         session = terminal(each, shell)
         session.read_until(b"$ ")
         session.type(line.encode() + b"\n")
@@ -155,7 +155,9 @@ def test_a_job_in_the_background_may_not_read_the_terminal(place: Workplace, ter
     shell = ["bash", "--norc", "--noprofile", "-i"]
     session = terminal(place, launched(*shell) if inside else shell)
     session.read_until(b"$ ")
-    session.type(" ".join(["claude", "line", "&"] if inside else launched("claude", "line", "&")).encode() + b"\n")
+    session.type(
+        " ".join(["claude", "line", "&"] if inside else launched("claude", "line", "&", patient=False)).encode() + b"\n"
+    )
     session.read_until(b"$ ")
     [agent] = place.await_account("argv")
     until(partial(knows_of_a_stopped_job, session))  # without, `fg` takes it for running

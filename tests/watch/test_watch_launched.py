@@ -22,6 +22,7 @@ from ralph_otel.watch import commands
 from ralph_otel.watch.orchestrator import Orchestrator
 from ralph_otel.watch.ralph_claude_code import RalphClaudeCode
 from ralph_otel.watch.ralph_tui import RalphTui
+from support import patient
 from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
@@ -53,7 +54,7 @@ class Place:
         )
 
     def launch(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return self.run(*COMMAND, "run", "--", *command, **changes)
+        return self.run(*patient.PROGRAM, "--", *command, **changes)
 
     def journals(self) -> list[Path]:
         return sorted((self.home / "runs").glob("*.jsonl"))
