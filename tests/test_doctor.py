@@ -87,7 +87,7 @@ def test_an_endpoint_that_never_answers_does_not_hold_it_up(protocol: str) -> No
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
             OTEL_EXPORTER_OTLP_TIMEOUT="60",
         )  # fmt: skip
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 45
     assert done.stdout.count("no answer within 4s") == 3
 
 
@@ -165,8 +165,8 @@ def test_a_check_that_hangs_is_a_problem_in_time(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(doctor, "CHECKS", (("hanging", hanging), ("sound", sound)))
     begin = time.monotonic()
-    first, second = examine(0.5)
-    assert time.monotonic() - begin < 5
+    first, second = examine(2)
+    assert time.monotonic() - begin < 45
     end.set()
-    assert [finding.text for finding in first.findings] == ["so far", "not done within 0.5s"]
+    assert [finding.text for finding in first.findings] == ["so far", "not done within 2s"]
     assert [finding.text for finding in second.findings] == ["fine"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +29,7 @@ def found(monkeypatch: pytest.MonkeyPatch, endpoint: str, protocol: str = "http/
     """The findings of the check for an endpoint."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setattr(sys.modules[otlp.__module__], "TIMEOUT", 30.0)  # a busy machine's receiver takes its time
     return list(otlp(Subject(MetricsConfig())))
 
 

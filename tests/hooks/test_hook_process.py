@@ -30,12 +30,21 @@ from support.strategies import json_values
 from support.tape import lines_of
 
 COMMAND = [sys.executable, "-m", "ralph_otel", "hook"]
+_PATIENT = """
+import runpy, sys
+from ralph_otel import hooks
+hooks.PATIENCE = 60.0
+sys.argv[:] = ["ralph-otel", "hook"]
+runpy.run_module("ralph_otel", run_name="__main__", alter_sys=True)
+"""
+PATIENT = [sys.executable, "-c", _PATIENT]
+"""The same, with time enough on the busiest machine: what it would give up is not there to be looked at."""
 SOURCE = Path(ralph_otel.__file__).parent
 BASE = {"session_id": "s1", "cwd": "/x/proj"}
 PROMPT = {**BASE, "hook_event_name": "UserPromptSubmit", "prompt": SECRET}
 
 
-def hook(data: bytes | dict[str, Any], command: list[str] = COMMAND, **environment: str) -> None:
+def hook(data: bytes | dict[str, Any], command: list[str] = PATIENT, **environment: str) -> None:
     """Run one hook; whatever it gets, it is quiet and content."""
     done = subprocess.run(
         command,
@@ -86,7 +95,7 @@ def test_there_may_be_no_input_at_all(home: Path, closed: str) -> None:
 
 def test_it_needs_nowhere_to_say_anything(home: Path) -> None:
     done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *COMMAND], input=json.dumps(PROMPT).encode(), timeout=60, check=False
+        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *PATIENT], input=json.dumps(PROMPT).encode(), timeout=60, check=False
     )
     assert done.returncode == 0
     assert len(journals(home)) == 1
@@ -112,7 +121,8 @@ def test_where_it_cannot_write_it_is_as_quiet(tmp_path: Path, home: Path, obstac
 def test_a_project_s_own_modules_are_not_imported(tmp_path: Path, home: Path) -> None:
     """A hook runs in the project's folder, by the installed command: a `json.py` there is not ours."""
     (tmp_path / "json.py").write_text("raise SystemExit('mine')")
-    entry = f"import sys; sys.path[:] = [p for p in sys.path if p]; from ralph_otel.hooks import main; main()  # {home}"
+    path = f"import sys; sys.path[:] = [p for p in sys.path if p]  # {home}"
+    entry = f"{path}\nfrom ralph_otel import hooks\nhooks.PATIENCE = 60.0\nhooks.main()"
     done = subprocess.run(
         [sys.executable, "-c", entry], input=json.dumps(PROMPT).encode(), cwd=tmp_path, timeout=60, check=False
     )
@@ -124,7 +134,7 @@ def test_a_project_s_own_modules_are_not_imported(tmp_path: Path, home: Path) ->
 def test_a_long_input_is_read_to_a_limit(home: Path, size: int) -> None:
     """What matters comes first; Claude Code may get a broken pipe for the rest."""
     hook(PROMPT)
-    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(PATIENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         head = json.dumps(tool(1, tool_input={"content": ""}))[:-3]
         try:
@@ -152,7 +162,7 @@ def test_a_lock_that_is_never_free_is_given_up(home: Path) -> None:
     [lock] = (home / "hooks").glob("*.lock")
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        hook(tool(1))
+        hook(tool(1), COMMAND)
     hook(tool(2))
     [path] = journals(home)
     assert [line["tool"] for line in lines_of(path) if line["type"] == "tool.called"] == ["Tool2"]
@@ -223,7 +233,7 @@ def test_it_runs_by_other_pythons(version: str, home: Path, tmp_path: Path) -> N
     found = python(version)
     if found is None:
         pytest.skip(f"there is no Python {version} here")
-    command = [found, "-W", "error", "-m", "ralph_otel", "hook"]
+    command = [found, "-W", "error", "-c", _PATIENT]
     environment = {"PYTHONPATH": str(SOURCE.parent), "PYTHONDONTWRITEBYTECODE": "1"}
     for event in turns._HANDLERS:
         said = {**BASE, "hook_event_name": event, "tool_name": "Bash", "agent_id": "a", "agent_type": "Plan"}

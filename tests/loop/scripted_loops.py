@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Workshop:
     """A working directory with a prompt.
 
     Attributes:
-        lines: what the last loop emitted.
+        lines: what the last loop has emitted so far.
         said: what it told its user.
     """
 
@@ -69,11 +70,11 @@ class Workshop:
     def run(self, program: str, /, *arguments: str, interrupts: Interrupts | None = None, **options: Any) -> LoopResult:
         """Run a loop with a program as its agent; no more than 20 iterations unless told otherwise."""
         collector, console = Recording(), Console(file=StringIO(), width=200)
+        self.lines = collector.lines
         chosen = LoopOptions(command=(program, *arguments), **{"max_iterations": 20, "grace": 2.0, **options})
         try:
             return run_loop(chosen, collector, display=Display(20, console=console), interrupts=interrupts)
         finally:
-            self.lines = collector.lines
             assert isinstance(console.file, StringIO)
             self.said = console.file.getvalue()
 
@@ -89,6 +90,21 @@ class Workshop:
         """A file's content; "" if it is not there."""
         path = self.folder / name
         return path.read_text() if path.exists() else ""
+
+
+class Hastened(Interrupts):
+    """A clock on which an hour passes at once when something has come about: no machine is too slow for the limits.
+
+    Args:
+        when: whether it has.
+    """
+
+    def __init__(self, when: Callable[[], object]) -> None:
+        super().__init__()
+        self._when = when
+
+    def now(self) -> float:
+        return super().now() + (3600.0 if self._when() else 0.0)
 
 
 def claude_says(percent: float = 50.0, cost: float = 0.25, **result: Any) -> str:

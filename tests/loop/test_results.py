@@ -235,9 +235,9 @@ def test_a_line_without_an_end_takes_no_memory() -> None:
     ],
 )
 def test_a_long_line_takes_no_long_time(line: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     read(f"{line}\n{line})\n" * 3)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 PIECES = st.one_of(

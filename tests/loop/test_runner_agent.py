@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scripted_loops import Workshop, claude_says
+from scripted_loops import Hastened, Workshop, claude_says
 
 from support.waiting import until
 
@@ -176,7 +176,8 @@ def alive(pid: int) -> bool:
 
 
 def test_a_timeout_ends_the_agent_and_everything_below_it(workshop: Workshop) -> None:
-    result = workshop.run(workshop.python(STUBBORN), timeout=1.0, grace=0.3, max_iterations=1)
+    hangs = Hastened(lambda: workshop.read("pids").endswith("\n"))
+    result = workshop.run(workshop.python(STUBBORN), timeout=60.0, grace=0.3, max_iterations=1, interrupts=hangs)
     pids = [int(pid) for pid in workshop.read("pids").split()]
     assert len(pids) == 3
     until(lambda: not any(map(alive, pids)), what="for the processes to end")
@@ -187,14 +188,17 @@ def test_a_timeout_ends_the_agent_and_everything_below_it(workshop: Workshop) ->
 
 def test_a_timeout_lets_the_agent_end_by_itself_first(workshop: Workshop) -> None:
     agent = workshop.script("trap 'echo bye; exit 7' TERM; touch ready; while :; do sleep 0.05; done")
-    workshop.run(agent, timeout=0.5, grace=30.0, max_iterations=1, until_output="^bye$")
+    hangs = Hastened((workshop.folder / "ready").exists)
+    workshop.run(agent, timeout=60.0, grace=60.0, max_iterations=1, until_output="^bye$", interrupts=hangs)
     (finished,) = workshop.of("iteration.finished")
     assert (finished["outcome"], finished["exit_code"]) == ("timeout", 7)
-    assert finished["duration"] < 25
+    assert finished["duration"] < 55
 
 
 def test_a_timeout_is_not_the_end_of_the_loop(workshop: Workshop) -> None:
-    workshop.run(workshop.script("test -e slow || { touch slow; exec sleep 60; }"), timeout=0.5, max_iterations=2)
+    agent = workshop.script("test -e slow || { touch slow; exec sleep 60; }")
+    hangs = Hastened((workshop.folder / "slow").exists)
+    workshop.run(agent, timeout=60.0, max_iterations=2, interrupts=hangs)
     assert workshop.values("iteration.finished", "outcome") == ["timeout", "success"]
 
 

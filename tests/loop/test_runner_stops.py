@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scripted_loops import Workshop, claude_says
+from scripted_loops import Hastened, Workshop, claude_says
 
 from ralph_otel.events import STOP_REASONS
 from ralph_otel.loop.interrupts import Interrupts
@@ -119,7 +119,8 @@ def test_when_the_time_is_used_up_in_the_middle_of_an_iteration(workshop: Worksh
 
 
 def test_when_the_time_is_used_up_while_it_rests(workshop: Workshop) -> None:
-    result = workshop.run(workshop.script(COUNT), max_duration=0.5, delay=60.0)
+    rests = Hastened(lambda: workshop.of("iteration.finished"))
+    result = workshop.run(workshop.script(COUNT), max_duration=60.0, delay=7200.0, interrupts=rests)
     assert_stopped(workshop, result, "max_duration", 1)
     assert workshop.values("iteration.finished", "outcome") == ["success"]
 

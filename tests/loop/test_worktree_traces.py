@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from repositories import add_submodule, commit, content, edit, git, make_repository, own_git, watch, write
 
 from ralph_otel.loop.worktree import Changes, WorkTree
+from support.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
@@ -136,19 +136,17 @@ def test_a_repository_that_is_gone_is_a_problem_and_no_error(repository: Path) -
 
 def test_a_git_that_hangs_is_ended_with_all_that_it_started(repository: Path, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    git(repository, "config", "filter.slow.clean", f"echo $$ > '{pid_file}'; exec sleep 100")
+    git(repository, "config", "filter.slow.clean", f"echo $$ > '{pid_file}'; exec sleep 1000")
     write(repository / ".gitattributes", "*.slow filter=slow\n")
     write(repository / "x.slow", "x\n")
-    worktree = WorkTree(repository, timeout=2)
-    started = time.monotonic()
-    assert worktree.snapshot() is None
-    assert time.monotonic() - started < 30
-    assert worktree.problem == "git took longer than 2 s"
+    for seconds in (2, 20):  # a busy machine may need more until it hangs
+        worktree = WorkTree(repository, timeout=seconds)
+        assert worktree.snapshot() is None
+        assert worktree.problem == f"git took longer than {seconds} s"
+        if pid_file.exists() and pid_file.read_text():
+            break
     pid = int(pid_file.read_text())
-    deadline = time.monotonic() + 30
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not is_running(pid), what="for what it started to end")
 
 
 def is_running(pid: int) -> bool:

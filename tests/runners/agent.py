@@ -134,7 +134,7 @@ def main() -> None:
     change_files(step, call.number)
     if "until" in step:
         call.note(waits=True)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while not (FOLDER / step["until"]).exists() and time.monotonic() < deadline:
             time.sleep(0.01)
     if call.format != "text" and not step.get("silent"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel.events import Line
+from support import patient
 from support.tape import lines_of
 
 AGENT = """#!{python}
@@ -56,7 +57,7 @@ else:
     print("a warning", file=sys.stderr, flush=True)
 with open("work.txt", "a") as work:
     work.write("%d\\n" % number)
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 100
 while step.get("until") and not os.path.exists(step["until"]) and time.monotonic() < deadline:
     time.sleep(0.01)
 note(exit=step.get("exit", 0))
@@ -149,8 +150,8 @@ def executable(path: Path, text: str) -> Path:
 
 
 def launched(*command: str) -> list[str]:
-    """A command under `ralph-otel run`."""
-    return [sys.executable, "-m", "ralph_otel.cli.run", "--", *command]
+    """A command under `ralph-otel run`, which takes its time at the end."""
+    return [*patient.PROGRAM, "--", *command]
 
 
 def settled(text: str) -> str:

@@ -122,7 +122,7 @@ def test_a_timeout_is_a_timeout(stage: Stage) -> None:
     assert outcomes(place) == [(1, "timeout"), (2, "success")]
     agent = place.lines("agent.finished")[0]
     assert (agent["agent"], agent["outcome"], agent["exit_code"]) == ("kiro", "timeout", -signal.SIGTERM)
-    assert 4.0 <= agent["duration"] < 10
+    assert 4.0 <= agent["duration"] < 50
     assert_agrees(place, agents=2)
 
 

@@ -110,7 +110,7 @@ def test_loops_in_threads_do_not_mix(
     threads = [run.thread for run in manager.list_runs()]
     assert all(isinstance(thread, threading.Thread) for thread in threads)
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     contexts = {call["environment"]["TRACEPARENT"] for call in here.account("argv")}
     assert contexts == {f"00-{line['trace_id']}-{line['span_id']}-01" for line in loops.of("agent.started")}
@@ -128,7 +128,7 @@ def test_a_pause_is_seen(loops: Loops, project: Callable[..., Project]) -> None:
     manager.start_run(run.state.run_id)
     until(lambda: loops.of("loop.paused"), what="for the pause")
     manager.resume_run(run.state.run_id)
-    run.thread.join(30)
+    run.thread.join(60)
 
     assert [line["type"] for line in loops.lines][:3] == ["loop.started", "loop.paused", "loop.resumed"]
     assert loops.lines[-1]["reason"] == "max_iterations"

@@ -38,7 +38,7 @@ def spans_in_traceparents(project: Project) -> list[str]:
         pytest.param(
             [SUCCESS], ["-n", "1"], "claude -p", "commands:\n  - name: gone\n    run: no-such-thing\n", id="crash"
         ),
-        pytest.param([SUCCESS, LONG], ["-n", "2", "--timeout", "1"], "aider", "", id="timeout"),
+        pytest.param([SUCCESS, LONG], ["-n", "2", "--timeout", "4"], "aider", "", id="timeout"),
     ],
 )
 def test_output_and_exit_code_are_as_without(
@@ -154,13 +154,13 @@ def test_the_agent_sees_the_environment_as_without(ralph: str, tmp_path: Path, p
 
 def test_a_timeout_is_a_timeout(ralph: str, tmp_path: Path) -> None:
     project = Project(tmp_path / "p", [LONG], agent="aider")
-    project.run(launched(ralph, "run", "my", "-n", "1", "--timeout", "1"))
+    project.run(launched(ralph, "run", "my", "-n", "1", "--timeout", "3"))
 
     [agent], [iteration] = project.lines("agent.finished"), project.lines("iteration.finished")
     assert (agent["outcome"], agent["exit_code"]) == ("timeout", -signal.SIGTERM)
     assert project.account("exit") == [{"exit": -signal.SIGTERM, "call": 1, "pid": agent["pid"]}]
     assert iteration["outcome"] == "timeout"
-    assert 1.0 <= iteration["duration"] < 10
+    assert 3.0 <= iteration["duration"] < 50
 
 
 def test_a_crash_of_the_runner_is_an_error_by_its_class_only(ralph: str, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def interrupt(project: Project, command: Sequence[str], presses: int) -> tuple[s
     else:  # not while it still says so: Python may lose an interrupt that comes within the handler of another
         until(lambda: is_at_rest(process.pid), what="for the first press to be worked off")
         os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     after = stdout.replace(FINISHING, "")  # ralphify says it twice when the second press comes while it says it
     return settled("".join(before) + after), settled(stderr), process.returncode
 
@@ -244,7 +244,7 @@ def test_a_killed_runner_has_crashed_at_its_last_event(ralph: str, tmp_path: Pat
     until(lambda: project.account("argv"), what="for the agent to start")
     [loop] = project.lines("loop.started")
     os.kill(loop["pid"], signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     (project.folder / "release").touch()
 
     assert process.returncode == -signal.SIGKILL

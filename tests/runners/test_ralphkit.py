@@ -109,7 +109,7 @@ def test_why_it_stops(stage: Stage, plan: list[dict[str, Any]], reason: str) -> 
 
 @pytest.mark.integration
 def test_a_timeout_is_a_timeout(stage: Stage) -> None:
-    place = stage.same([gets_done(0), HANGS], *BUILD, "2", "--timeout-seconds", "1")
+    place = stage.same([gets_done(0), HANGS], *BUILD, "2", "--timeout-seconds", "3")
 
     assert outcomes(place) == [(1, "timeout")]
     agent = place.lines("agent.finished")[-1]

@@ -44,7 +44,7 @@ sys.argv = sys.argv[2:]
 sys.exit(script.load()())
 """
 """What a distribution's command does."""
-_LATENESS = 10.0
+_LATENESS = 30.0
 """Seconds by which a duration that a runner takes may exceed what its agent says: an interpreter starts and ends."""
 
 

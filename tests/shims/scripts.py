@@ -21,6 +21,8 @@ from typing import Any
 import psutil
 
 from ralph_otel.events import Line
+from ralph_otel.shims.command import TRACE
+from support import patient as patience
 from support.tape import lines_of
 from support.waiting import until
 
@@ -90,7 +92,7 @@ for word in sys.argv[1:]:
     elif what == "json":
         stream(int(value))
     elif what == "wait":
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while not os.path.exists(place + "/" + value) and time.monotonic() < deadline:
             time.sleep(0.005)
     elif what == "touch":
@@ -205,6 +207,10 @@ class Workplace:
         """The journals, the first loop's first."""
         return sorted((self.home / "runs").glob("*.jsonl"), key=lambda path: (len(path.stem), path.stem))
 
+    def trace(self) -> str:
+        """The trace of the next agent, as its stand-in will find it; "" where there is no launch."""
+        return "".join(path.read_text() for path in Path(self._temporary).glob(f"*/{TRACE}")).partition(" ")[0]
+
     def lines(self, type_: str = "") -> list[Line]:
         """The lines of its only journal, or those of one type."""
         [journal] = self.journals()
@@ -221,9 +227,15 @@ def program(path: Path, text: str) -> Path:
     return path
 
 
-def launched(*command: str, options: tuple[str, ...] = ()) -> list[str]:
-    """A command under `ralph-otel run`."""
-    return [sys.executable, "-m", "ralph_otel.cli.run", *options, "--", *command]
+def launched(*command: str, options: tuple[str, ...] = (), patient: bool = True) -> list[str]:
+    """A command under `ralph-otel run`.
+
+    Args:
+        options: of `ralph-otel run`.
+        patient: whether it takes its time at the end.
+    """
+    program = patience.PROGRAM if patient else [sys.executable, "-m", "ralph_otel.cli.run"]
+    return [*program, *options, "--", *command]
 
 
 def is_gone(pid: int) -> bool:

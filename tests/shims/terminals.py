@@ -47,7 +47,7 @@ class Terminal:
         """Make the window another size."""
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def read_until(self, text: bytes, seconds: float = 20.0) -> bytes:
+    def read_until(self, text: bytes, seconds: float = 60.0) -> bytes:
         """What has been printed up to and including a text that comes after what was read before."""
         deadline = time.monotonic() + seconds
         while text not in self.seen:
@@ -58,7 +58,7 @@ class Terminal:
         head, _, self.seen = self.seen.partition(text)
         return head + text
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         """Wait for the command's end, and read what it still prints. Returns its exit code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

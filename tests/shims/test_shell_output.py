@@ -18,7 +18,7 @@ from support.waiting import until
 def read(process: Process, size: int) -> bytes:
     """What a process writes next, as soon as it does."""
     assert process.stdout is not None
-    assert select.select([process.stdout], [], [], 30)[0], "nothing comes"
+    assert select.select([process.stdout], [], [], 60)[0], "nothing comes"
     return os.read(process.stdout.fileno(), size)
 
 
@@ -42,7 +42,7 @@ def test_output_is_passed_on_as_it_is_written(place: Workplace) -> None:
     (place.folder / "go").touch()
     assert read(process, 100) == b"two\n"
     (place.folder / "on").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def test_what_it_says_is_known_while_it_works(place: Workplace) -> None:
@@ -50,7 +50,7 @@ def test_what_it_says_is_known_while_it_works(place: Workplace) -> None:
     until(lambda: place.journals() and place.lines("usage.measured"), what="for the usage")
     assert place.account("exit") == []
     (place.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def test_a_reader_that_leaves_ends_the_agent_as_without(place: Workplace, bare: Workplace) -> None:
@@ -72,7 +72,7 @@ def test_an_agent_that_waits_for_its_reader_to_leave_sees_it(place: Workplace) -
         "os.write(1, b'a\\n')\n"
         "poll = select.poll()\n"
         "poll.register(1, 0)\n"
-        "os._exit(5 if poll.poll(20000) else 6)\n"
+        "os._exit(5 if poll.poll(60000) else 6)\n"
     )
     (place.bin / "claude").write_text(program)
     process = place.start(launched("bash", "-c", "claude; echo $? >&2"))
@@ -87,10 +87,10 @@ def test_what_an_agent_leaves_behind_may_go_on_writing(place: Workplace) -> None
     process = place.start(launched("bash", "-c", "claude out:a leave:go exit:3; echo code $?"))
     assert read(process, 2) == b"a\n"
     until(lambda: place.journals() and place.lines("loop.stopped"), what="for the loop's end")
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     assert read(process, 100) == b"code 3\n"
     (place.folder / "go").touch()
-    assert process.communicate(timeout=30)[0] == b"late\n"
+    assert process.communicate(timeout=60)[0] == b"late\n"
     assert [line["exit_code"] for line in place.lines("agent.finished")] == [3]
 
 
@@ -124,7 +124,7 @@ def test_a_launch_that_does_not_listen_holds_up_nobody(place: Workplace, tmp_pat
     place.await_account("exit", 3)
     until(lambda: (tmp_path / "out").read_bytes().endswith(b"end\n"))
     os.kill(process.pid, signal.SIGCONT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert sorted(line["iteration"] for line in place.lines("iteration.finished")) == [1, 2, 3]
     assert place.lines("usage.measured")[0]["input_tokens"] == 10
 

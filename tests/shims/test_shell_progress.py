@@ -65,7 +65,7 @@ def one_by_one(place: Workplace, work: list[str], between: str = ":") -> Process
         (place.folder / f"go{number}a").touch()
         place.await_account("argv", number + 1)
         (place.folder / f"go{number}b").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     return process
 
 
@@ -128,7 +128,7 @@ def test_what_the_script_changes_between_two_iterations_is_nobodys_work(reposito
     for number in (1, 2):
         until(partial(have_been_measured, repository, number))
         (repository.folder / f"go{number}").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert [figures(line) for line in measured(repository)] == [(0, 0, 0, 0)] * 3
 
 
@@ -146,7 +146,7 @@ def test_logs_that_the_script_holds_open_do_not_count(repository: Workplace, scr
     if "wait:go" in script:
         until(partial(have_been_measured, repository, 1))  # so that the script is looked at while it runs
     (repository.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert (repository.folder / "loop.log").read_text() == "a\nb\nc\n"
     assert {figures(line) for line in measured(repository)} == {(0, 0, 0, 0)}
 
@@ -169,7 +169,7 @@ def test_a_script_may_work_in_another_folder_than_it_was_started_in(place: Workp
     (place.folder / "go0").touch()
     until(partial(have_been_measured, place, 1))
     (place.folder / "go1").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert [figures(line)[0] for line in measured(place)] == [0, 1]
 
 
@@ -201,10 +201,8 @@ def test_a_runner_that_says_it_itself_is_left_to_do_so(repository: Workplace) ->
 
 
 def test_a_git_that_hangs_holds_up_nobody(repository: Workplace) -> None:
-    program(repository.bin / "git", "#!/bin/sh\nexec sleep 60\n")
-    began = time.monotonic()
-    done = repository.run(launched("bash", "-c", "claude out:a edit:f"))
-    assert time.monotonic() - began < 20
+    program(repository.bin / "git", "#!/bin/sh\nexec sleep 600\n")
+    done = repository.run(launched("bash", "-c", "claude out:a edit:f", patient=False))
     assert (done.stdout, done.stderr, measured(repository)) == (b"a\n", b"", [])
     assert [line["outcome"] for line in repository.lines("iteration.finished")] == ["success"]
 
@@ -216,7 +214,7 @@ def test_a_tree_that_cannot_be_recorded_is_said_once(repository: Workplace) -> N
     assert process.stderr is not None
     line = process.stderr.readline()
     (repository.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert line.startswith(b"ralph-otel: progress is not measured: ")
     assert len(repository.lines("iteration.finished")) == 2
 

@@ -67,7 +67,7 @@ next' "$(printf 'out:tab\\tend')" """,
 def settled(done: Done, place: Workplace) -> Done:
     """An ending without what differs from one folder to another."""
     stdout, stderr = (text.replace(str(place.folder).encode(), b"") for text in (done.stdout, done.stderr))
-    return Done(stdout, re.sub(rb"\b\d+ (?=Killed|Quit)", b"PID ", stderr), done.returncode)
+    return Done(stdout, re.sub(rb" *\b\d+ (?=Killed|Quit)", b" PID ", stderr), done.returncode)
 
 
 @pytest.mark.parametrize("shell", SHELLS)

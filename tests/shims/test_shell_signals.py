@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from scripts import Process, Workplace, goes_on, is_gone, is_stopped, launched
 
 from ralph_otel.recorder import recovery
+from support import patient
 from support.tape import lines_of
 from support.waiting import until
 
@@ -40,7 +43,7 @@ def test_a_signal_for_the_agent_alone_reaches_it_once(place: Workplace, number: 
     os.kill(agent["ppid"], number)
     place.await_account("caught")
     (place.folder / "go").touch()
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     assert (stdout, caught(place)) == (b"0\n", [number])
 
 
@@ -52,16 +55,16 @@ def test_a_signal_for_the_whole_group_reaches_the_agent_once(place: Workplace, n
     os.killpg(process.pid, number)
     place.await_account("caught")
     (place.folder / "go").touch()
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     assert stdout.endswith(b"0\n")
     assert caught(place) == [number]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_end_of_an_agent_that_ends_with_its_script_is_recorded(place: Workplace, number: signal.Signals) -> None:
-    process, _, _ = in_the_middle(place)
+    process, _, _ = in_the_middle(place, launch=to_the_last_word)
     os.killpg(process.pid, number)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     [agent], [iteration] = place.lines("agent.finished"), place.lines("iteration.finished")
     assert (agent["exit_code"], iteration["exit_code"]) == (-number, -number)
     assert place.lines("loop.stopped")[0]["reason"] == "user_signal"
@@ -74,16 +77,33 @@ def test_who_kills_everybody_ends_everybody(place: Workplace, bare: Workplace, n
         process = each.start([*command, "claude out:a wait:never; echo $?"])
         [agent] = each.await_account("argv")
         os.killpg(process.pid, number)
-        stdout, _ = process.communicate(timeout=30)
+        stdout, _ = process.communicate(timeout=60)
         until(partial(is_gone, agent["pid"]))
         endings.append((process.returncode, stdout.removeprefix(b"a\n")))  # the agent may not have come that far
     assert endings[0] == endings[1]
 
 
-def in_the_middle(place: Workplace, *more: str) -> tuple[Process, int, int]:
-    """A script whose agent works: its process, the agent's pid, and that of its stand-in."""
-    process = place.start(launched("bash", "-c", "claude out:a wait:go; echo $?; claude out:b; " + "; ".join(more)))
+_LAST_WORDS = f"""
+import runpy
+from ralph_otel.shims import agents
+agents._SIGNALLED = 60.0
+runpy.run_path({patient.PROGRAM[-1]!r}, run_name="__main__")
+"""
+
+
+def to_the_last_word(*command: str) -> list[str]:
+    """A command under a `ralph-otel run` that takes its time for agents, too, which end with their script."""
+    return [sys.executable, "-c", _LAST_WORDS, "--", *command]
+
+
+def in_the_middle(
+    place: Workplace, *more: str, launch: Callable[..., list[str]] = launched
+) -> tuple[Process, int, int]:
+    """A script whose agent works, and has said `a`: its process, the agent's pid, and that of its stand-in."""
+    script = "claude out:a touch:works wait:go; echo $?; claude out:b; " + "; ".join(more)
+    process = place.start(launch("bash", "-c", script))
     [agent] = place.await_account("argv")
+    until((place.folder / "works").exists, what="for the agent to say something")
     until(lambda: place.journals() and place.lines("agent.started"), what="for the journal")
     return process, agent["pid"], agent["ppid"]
 
@@ -91,7 +111,7 @@ def in_the_middle(place: Workplace, *more: str) -> tuple[Process, int, int]:
 def test_a_killed_agent_is_a_failed_iteration(place: Workplace) -> None:
     process, agent, _ = in_the_middle(place)
     os.kill(agent, signal.SIGKILL)
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     assert stdout == b"a\n137\nb\n"
     assert [(line["outcome"], line["exit_code"]) for line in place.lines("iteration.finished")] == [
         ("failure", -9),
@@ -103,7 +123,7 @@ def test_who_kills_the_stand_in_kills_the_agent(place: Workplace) -> None:
     """To its callers, it is the agent."""
     process, agent, stand_in = in_the_middle(place)
     os.kill(stand_in, signal.SIGKILL)
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     until(partial(is_gone, agent))
     assert sorted(stdout.split()) == [b"137", b"a", b"b"]
     assert [(line["outcome"], line["exit_code"]) for line in place.lines("iteration.finished")] == [
@@ -119,14 +139,14 @@ def test_a_killed_observer_ends_nothing_but_the_output(place: Workplace) -> None
     [observer] = [each.pid for each in psutil.Process(agent["ppid"]).children() if each.pid != agent["pid"]]
     os.kill(observer, signal.SIGKILL)
     (place.folder / "go").touch()
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     assert stdout == b"3\nb\n"
 
 
 def test_when_all_is_killed_the_next_to_come_writes_the_end(place: Workplace) -> None:
     process, _, _ = in_the_middle(place)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     before = place.lines()
     assert before[-1]["type"] == "agent.started"
 
@@ -141,7 +161,7 @@ def test_the_script_goes_on_when_ralph_otel_is_killed(place: Workplace) -> None:
     process, _, _ = in_the_middle(place)
     process.kill()
     (place.folder / "go").touch()
-    stdout, _ = process.communicate(timeout=30)  # the script has it open, too
+    stdout, _ = process.communicate(timeout=60)  # the script has it open, too
     assert stdout == b"a\n0\nb\n"
     [_, second] = place.account("argv")
     assert "TRACEPARENT" not in second["environment"]
@@ -151,21 +171,21 @@ def test_a_script_that_is_killed_has_crashed_and_its_agent_has_no_end(place: Wor
     process, agent, _ = in_the_middle(place)
     script = psutil.Process(agent).parents()[1].pid
     os.kill(script, signal.SIGKILL)
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert goes_on(agent)
     assert place.lines()[-1]["reason"] == "crashed"
     assert place.lines("iteration.finished") == []
     (place.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def test_an_agent_that_outlives_the_script_goes_on_and_has_no_end(place: Workplace) -> None:
     process = place.start(launched("bash", "-c", "claude out:a; claude wait:go out:late & exec true"))
     place.await_account("argv", 2)
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     (place.folder / "go").touch()
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     assert stdout == b"a\nlate\n"
     place.await_account("exit", 2)
     assert [line["iteration"] for line in place.lines("iteration.finished")] == [1]
@@ -175,9 +195,9 @@ def test_an_agent_that_outlives_the_script_goes_on_and_has_no_end(place: Workpla
 def test_a_loop_in_the_background_goes_on_when_the_command_has_ended(place: Workplace) -> None:
     script = "claude out:a; (claude wait:go out:b; claude out:c; command -v claude) & exec true"
     process = place.start(launched("bash", "-c", script))
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     (place.folder / "go").touch()
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=60)
     *said, command = stdout.splitlines()
     assert (said, stderr) == ([b"a", b"b", b"c"], b"")
     assert len(place.account("exit")) == 3
@@ -188,11 +208,12 @@ def test_a_stopped_agent_is_stopped_and_goes_on(place: Workplace) -> None:
     process, agent, stand_in = in_the_middle(place)
     os.kill(stand_in, signal.SIGTSTP)
     until(partial(is_stopped, agent))
+    until(partial(is_stopped, stand_in))
     os.kill(stand_in, signal.SIGCONT)
     until(partial(goes_on, agent))
     until(partial(goes_on, stand_in))
     (place.folder / "go").touch()
-    assert process.communicate(timeout=30)[0] == b"a\n0\nb\n"
+    assert process.communicate(timeout=60)[0] == b"a\n0\nb\n"
 
 
 def test_whoever_stops_and_continues_the_agent_itself_does_not_hang_the_script(place: Workplace) -> None:
@@ -201,7 +222,7 @@ def test_whoever_stops_and_continues_the_agent_itself_does_not_hang_the_script(p
     until(partial(is_stopped, agent))
     os.kill(agent, signal.SIGCONT)
     (place.folder / "go").touch()
-    assert process.communicate(timeout=30)[0] == b"a\n0\nb\n"
+    assert process.communicate(timeout=60)[0] == b"a\n0\nb\n"
 
 
 def test_signals_that_a_script_ignores_its_agent_ignores(place: Workplace, bare: Workplace) -> None:
@@ -219,11 +240,11 @@ def test_a_script_that_ignores_its_children_still_has_their_exit_codes(place: Wo
 
 
 def test_a_ctrl_c_is_a_cancellation(place: Workplace) -> None:
-    process = place.start(launched("bash", "-c", "claude wait:never; echo not reached"))
-    place.await_account("argv")
+    process = place.start(to_the_last_word("bash", "-c", "claude touch:works wait:never; echo not reached"))
+    until((place.folder / "works").exists, what="for the agent to work")
     until(lambda: place.journals() and place.lines("agent.started"), what="for the journal")
     os.killpg(process.pid, signal.SIGINT)
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (-signal.SIGINT, b"")
     [agent], [iteration] = place.lines("agent.finished"), place.lines("iteration.finished")
     assert (agent["outcome"], agent["exit_code"], iteration["outcome"]) == ("cancelled", -signal.SIGINT, "cancelled")
@@ -235,5 +256,5 @@ def test_no_process_of_ours_stays(place: Workplace) -> None:
     below = [each.pid for each in psutil.Process(process.pid).children(recursive=True)]
     assert {agent, stand_in} < set(below)
     (place.folder / "go").touch()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     until(lambda: all(map(is_gone, below)))

@@ -49,7 +49,7 @@ def test_what_goes_to_a_terminal_is_not_read(place: Workplace, terminal: Open) -
 
 def test_what_is_typed_goes_to_the_agent(place: Workplace, terminal: Open) -> None:
     session = terminal(place, launched("bash", "-c", "claude out:ready line"))
-    session.read_until(b"ready")
+    session.read_until(b"ready\r\n")
     session.type(b"hello\n")
     assert session.wait() == 0
     assert place.account("line")[0]["line"] == "hello\n"
@@ -59,7 +59,7 @@ def test_what_is_typed_goes_to_the_agent(place: Workplace, terminal: Open) -> No
 def test_a_key_is_one_signal(place: Workplace, terminal: Open, key: bytes, number: int) -> None:
     script = f"trap : INT QUIT; claude catch:{number} out:ready wait:go; echo over"
     session = terminal(place, launched("bash", "-c", script))
-    session.read_until(b"ready")
+    session.read_until(b"ready\r\n")
     session.type(key)
     place.await_account("caught")
     (place.folder / "go").touch()
@@ -69,7 +69,7 @@ def test_a_key_is_one_signal(place: Workplace, terminal: Open, key: bytes, numbe
 
 def test_another_window_size_is_one_signal(place: Workplace, terminal: Open) -> None:
     session = terminal(place, launched("bash", "-c", f"claude catch:{signal.SIGWINCH:d} out:ready wait:go; echo over"))
-    session.read_until(b"ready")
+    session.read_until(b"ready\r\n")
     session.resize(33, 77)
     place.await_account("caught")
     (place.folder / "go").touch()
@@ -81,7 +81,7 @@ def test_ctrl_c_ends_a_script_as_without(place: Workplace, bare: Workplace, term
     endings = []
     for each, command in ((bare, ["bash", "-c"]), (place, launched("bash", "-c"))):
         session = terminal(each, [*command, "claude out:ready wait:never; echo not reached"])
-        session.read_until(b"ready")
+        session.read_until(b"ready\r\n")
         session.type(CTRL_C)
         endings.append((session.wait(), session.seen))
     assert endings[1] == endings[0]
@@ -104,7 +104,7 @@ def test_a_job_is_stopped_and_goes_on(
         line = JOBS[job]
         if each is place:
             shell = launched(*shell) if inside else shell
-            line = line if inside else " ".join(launched()) + " " + line
+            line = line if inside else " ".join(launched(patient=False)) + " " + line
         session = terminal(each, shell)
         session.read_until(b"$ ")
         session.type(line.encode() + b"\n")
@@ -155,7 +155,9 @@ def test_a_job_in_the_background_may_not_read_the_terminal(place: Workplace, ter
     shell = ["bash", "--norc", "--noprofile", "-i"]
     session = terminal(place, launched(*shell) if inside else shell)
     session.read_until(b"$ ")
-    session.type(" ".join(["claude", "line", "&"] if inside else launched("claude", "line", "&")).encode() + b"\n")
+    session.type(
+        " ".join(["claude", "line", "&"] if inside else launched("claude", "line", "&", patient=False)).encode() + b"\n"
+    )
     session.read_until(b"$ ")
     [agent] = place.await_account("argv")
     until(partial(knows_of_a_stopped_job, session))  # without, `fg` takes it for running

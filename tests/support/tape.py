@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel.events import Line
-from ralph_otel.journal import decode, encode
+from ralph_otel.journal import BadLine, decode, encode
 from ralph_otel.model import LoopMetrics
 from ralph_otel.state import RunState, States
 
@@ -72,5 +72,13 @@ def fold(lines: Iterable[Line]) -> States:
 
 
 def lines_of(path: Path) -> list[Line]:
-    """Every line of a journal file, checked; but for blank ones, which readers pass over."""
-    return [decode(raw) for raw in path.read_bytes().splitlines() if raw]
+    """Every line of a journal file, checked; but for blank ones, which readers pass over, and a last one of which only
+    a part is there yet: a reader may look while it is being written.
+    """
+    raws = [raw for raw in path.read_bytes().splitlines(keepends=True) if raw.strip(b"\r\n")]
+    if raws and not raws[-1].endswith(b"\n"):
+        try:
+            decode(raws[-1])
+        except BadLine:
+            raws.pop()
+    return [decode(raw.rstrip(b"\r\n")) for raw in raws]

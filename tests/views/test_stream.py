@@ -55,7 +55,7 @@ class Streaming:
 
     def next(self) -> dict[str, Any]:
         """The next object."""
-        found = json.loads(self._lines.get(timeout=20))
+        found = json.loads(self._lines.get(timeout=60))
         assert isinstance(found, dict)
         return found
 
@@ -72,8 +72,8 @@ class Streaming:
         assert self.process.stderr is not None
         with self.process.stdout, self.process.stderr:
             said = self.process.stderr.read()
-            self._reader.join(20)
-        return self.process.wait(20), said
+            self._reader.join(60)
+        return self.process.wait(60), said
 
 
 def test_a_run_that_has_ended_is_one_object(home: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_reader_that_goes_away_ends_it_even_when_nothing_happens(home: Path, o
             os.close(theirs)
             assert os.read(ours, 10)
             os.close(ours)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
             assert process.stderr is not None
             assert process.stderr.read() == ""
 

