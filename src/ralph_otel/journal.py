@@ -346,7 +346,8 @@ def _no_constant(name: str) -> float:
     raise BadLine(f"{name} is not a JSON number")
 
 
-_DECODE = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+_DECODER: Any = json.JSONDecoder(parse_constant=_no_constant)
+_DECODE = _DECODER.scan_once  # what `raw_decode` calls, once a line
 
 
 def decode(raw: bytes) -> Line:
@@ -357,10 +358,10 @@ def decode(raw: bytes) -> Line:
     """
     try:
         text = raw.decode().strip()
-        line, end = _DECODE(text)
+        line, end = _DECODE(text, 0)
     except BadLine:
         raise
-    except (ValueError, RecursionError) as error:
+    except (ValueError, StopIteration, RecursionError) as error:
         raise BadLine(f"not a line of JSON: {shown(raw[:40])}") from error
     if end != len(text):
         raise BadLine(f"more than one value in a line: {shown(raw[:40])}")

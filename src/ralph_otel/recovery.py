@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from ralph_otel.events import VERSION, Line, LoopStopped
 from ralph_otel.journal import Journal, has_end
 from ralph_otel.notices import notice
@@ -63,6 +61,8 @@ def gone(state: RunState) -> bool:
 
 def is_gone(pid: int, began: int | None) -> bool:
     """Whether a process of this machine, which was there at `began` (Unix nanoseconds), is known to be gone."""
+    import psutil  # few runs raise the question
+
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:

@@ -164,9 +164,8 @@ def fold(path: Path, record: Callable[[Line, RunState], None] | None = None) -> 
     follower = Follower(path)
     try:
         while (raws := follower.read()) or not follower.at_end:
-            for raw in raws:
-                if raw and not raw.isspace():
-                    _fold_line(raw, folded, record)
+            for raw in filter(bytes.strip, raws):  # not the empty ones
+                _fold_line(raw, folded, record)
         folded.bad_lines += follower.oversized
         folded.torn = bool(follower.torn.strip())
     finally:
