@@ -62,6 +62,15 @@ def find(run: str, home: Path) -> Path:
         if not path.is_file():
             raise RunError(f"no journal {run}; `ralph-otel runs` lists the runs there are")
         return path
+    return find_by_id(run, home)
+
+
+def find_by_id(run: str, home: Path) -> Path:
+    """The same, but never a path: what somebody asks for who is to see the home folder only.
+
+    Raises:
+        RunError: as for `find`.
+    """
     known = journals(home)
     if run == LATEST:
         if not known:
