@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import psutil
-
 from ralph_otel.state import RunState
 from ralph_otel.tracecontext import host_name
 
@@ -15,6 +13,8 @@ def gone(state: RunState) -> bool:
 
 def is_gone(pid: int, began: int | None) -> bool:
     """Whether a process of this machine, which was there at `began` (Unix nanoseconds), is known to be gone."""
+    import psutil  # few runs raise the question
+
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:

@@ -61,6 +61,15 @@ def find(run: str, home: Path) -> Path:
         if not path.is_file():
             raise RunError(f"no journal {run}; `ralph-otel runs` lists the runs there are")
         return path
+    return find_by_id(run, home)
+
+
+def find_by_id(run: str, home: Path) -> Path:
+    """The same, but never a path: what somebody asks for who is to see the home folder only.
+
+    Raises:
+        RunError: as for `find`.
+    """
     known = journals(home)
     if run == LATEST:
         if not known:
@@ -163,9 +172,8 @@ def fold(path: Path, record: Callable[[Line, RunState], None] | None = None) -> 
     follower = Follower(path)
     try:
         while (raws := follower.read()) or not follower.at_end:
-            for raw in raws:
-                if raw and not raw.isspace():
-                    _fold_line(raw, folded, record)
+            for raw in filter(bytes.strip, raws):  # not the empty ones
+                _fold_line(raw, folded, record)
         folded.bad_lines += follower.oversized
         folded.torn = bool(follower.torn.strip())
     finally:

@@ -12,6 +12,8 @@ import durationpy
 
 def printable(value: str) -> str:
     """The text with nothing in it that a terminal obeys or that turns the line around: `\\x1b`, `\\u202e`."""
+    if value.isprintable():
+        return value
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode("ascii") for each in value
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -165,6 +166,37 @@ def test_a_slash_filters_while_one_types_and_escape_takes_it_away(three: Path) -
     watch(three, body)
 
 
+@pytest.mark.parametrize(
+    ("typed", "detail"),
+    [
+        (("/", *"run-a", "enter", "enter"), "a"),
+        (("down", "enter"), "b"),
+        (("down", "enter", "escape", "down", "enter"), "a"),
+        (("/", *"run-b", "enter", "enter", "escape", "escape", "end", "enter"), "a"),
+        (("?", "escape", "down", "enter"), "b"),
+        (("s", "enter"), "b"),
+    ],
+)
+def test_keys_that_arrive_together_do_what_they_do_one_by_one(typed: tuple[str, ...], detail: str, three: Path) -> None:
+    async def body(screen: Screen) -> None:
+        for key in typed:
+            screen.app.post_message(events.Key(_name_of(key), key if len(key) == 1 else None))
+        await until(screen, lambda: screen.detail.startswith(f"{detail} · "))
+
+    watch(three, body)
+
+
+def test_what_is_pasted_goes_where_the_keys_before_it_lead(three: Path) -> None:
+    async def body(screen: Screen) -> None:
+        screen.app.post_message(events.Paste("lost"))
+        screen.app.post_message(events.Key("slash", "/"))
+        screen.app.post_message(events.Paste("run-a\nmore"))
+        screen.app.post_message(events.Key("enter", None))
+        await until(screen, lambda: screen.names == ["a"] and "with 'run-a'" in screen.title)
+
+    watch(three, body)
+
+
 def test_help_opens_and_closes_and_q_quits(three: Path) -> None:
     async def body(screen: Screen) -> None:
         opened = [screen.helped]
@@ -278,6 +310,10 @@ def test_more_loops_than_lines_scroll(home: Path) -> None:
         assert runs.scroll_offset.y == 0
 
     watch(home, body)
+
+
+def _name_of(key: str) -> str:
+    return {"/": "slash", "?": "question_mark", "-": "minus"}.get(key, key)
 
 
 async def until(screen: Screen, condition: Callable[[], bool], seconds: float = 60) -> None:

@@ -45,6 +45,11 @@ class Terminal:
         """Press keys."""
         self._call("send-keys", "-t", "top", *keys)
 
+    def type(self, *pieces: str) -> None:
+        """Write texts to the terminal as it would send them, each by itself."""
+        for piece in pieces:
+            self._call("send-keys", "-t", "top", "-l", piece)
+
     def resize(self, width: int, height: int) -> None:
         """Give the window another size."""
         self._call("resize-window", "-t", "top", "-x", str(width), "-y", str(height))
@@ -133,6 +138,19 @@ def test_a_loop_that_is_killed_is_dead_within_seconds_and_its_journal_stays_as_i
         loop.kill()
         terminal.wait_for("dead", "1 dead", "0 running")
         assert loop.journal.read_bytes() == content
+
+
+def test_keys_written_at_once_and_keys_written_in_pieces_count_alike(home: Path, terminals: list[Terminal]) -> None:
+    for name in ("alpha", "beta", "gamma"):
+        ago(Tape(name, f"run-{name}").add(1, "iteration.started", iteration=1), 60).write(journal(home, f"run-{name}"))
+    terminal = top(terminals, home, "--sort name", environment="ESCDELAY=20000")
+    terminal.wait_for("alpha", "beta", "gamma", "quit")
+    terminal.type("/beta\r\r")
+    terminal.wait_for("beta · run-beta", "with 'beta'")
+    terminal.type("/\x15\r", "\x1b", "[", "C")  # without the filter, and an arrow to the right in three pieces
+    terminal.wait_for("gamma · run-gamma")
+    terminal.type("q")
+    until(lambda: terminal.status == "0")
 
 
 def test_a_terminal_may_change_its_size(home: Path, terminals: list[Terminal]) -> None:

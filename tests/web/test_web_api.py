@@ -12,7 +12,7 @@ import pytest
 from journals_shown import MARKUP, hostile, put, rich
 from starlette.testclient import TestClient
 
-from ralph_otel.runs import fold
+from ralph_otel.runs import RunError, find, fold
 from ralph_otel.views.report import gather
 from ralph_otel.views.report.plain import plain
 from support.tape import Tape
@@ -208,6 +208,22 @@ def test_a_journal_that_is_a_link_is_not_followed(client: TestClient, home: Path
     assert ask(client, "/api/runs")["runs"] == []
     assert client.get("/api/runs/link").status_code in (404, 500)
     assert b"outside" not in client.get("/api/runs/link").content
+
+
+def test_the_latest_run_is_the_one_that_every_command_means(client: TestClient, home: Path) -> None:
+    put(home, rich())
+    outside = Tape("outside", "outside").write(home.parent / "outside.jsonl")
+    (home / "runs" / "20991231T235959Z-link00.jsonl").symlink_to(outside)
+    assert ask(client, "/api/runs/latest")["run"]["run"] == RICH == find("latest", home).stem
+
+
+def test_a_part_of_an_id_that_fits_several_runs_is_answered_as_on_the_command_line(
+    client: TestClient, home: Path
+) -> None:
+    put(home, rich(), Tape("other", f"{RICH}-2"))
+    with pytest.raises(RunError) as error:
+        find("2026", home)
+    assert ask(client, "/api/runs/2026", 404)["error"] == str(error.value)
 
 
 def test_of_a_file_with_two_runs_each_has_its_address(client: TestClient, home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 FLAKY_WINDOW, FLAKY_LEAST, FLAKY_RATIO = 20, 5, 0.2
+_ALL = (1 << FLAKY_WINDOW) - 1
 MAX_TEST_IDS = 50_000
 """Test ids whose history is kept; further ones are not looked at for flakiness."""
 
@@ -25,7 +26,9 @@ class Flakiness:
             if len(self._histories) >= MAX_TEST_IDS:
                 return
             history = (0, 0)
-        bits, count = (history[0] << 1 | ok) & ((1 << FLAKY_WINDOW) - 1), min(history[1] + 1, FLAKY_WINDOW)
+        bits, count = (history[0] << 1 | ok) & _ALL, min(history[1] + 1, FLAKY_WINDOW)
+        if history == (bits, count):  # as most are: full, and always the same
+            return
         self._histories[test] = (bits, count)
         changes = ((bits ^ (bits >> 1)) & ((1 << (count - 1)) - 1)).bit_count()
         if count >= FLAKY_LEAST and changes / count > FLAKY_RATIO:

@@ -27,10 +27,11 @@ def note_progress(state: RunState, made: bool, span_id: str | None) -> None:
     open_ = state.open_iterations.values()
     iteration = next((it for it in open_ if span_id is not None and it.span_id == span_id), None)
     last = state.last_iteration
-    earlier = next((it for it in reversed(state.recent) if span_id is not None and it.span_id == span_id), last)
-    if iteration is None and earlier is not None and earlier is not last:
-        settle_earlier(state, earlier, made)
-        return
+    if iteration is None:
+        earlier = next((it for it in reversed(state.recent) if span_id is not None and it.span_id == span_id), last)
+        if earlier is not None and earlier is not last:
+            settle_earlier(state, earlier, made)
+            return
     late = last is not None and span_id is not None and last.span_id == span_id
     if iteration is None and open_ and not late:
         iteration = next(reversed(open_))

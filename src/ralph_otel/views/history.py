@@ -18,6 +18,8 @@ from ralph_otel.events import Line
 from ralph_otel.runs import Folded, fold
 from ralph_otel.state import RunState
 
+REDLINE = 85.0
+"""Percent of the context window from which it is time for a fresh one."""
 MAX_ROWS = 20_000
 """Iterations that are kept, the newest."""
 MAX_REBOOTS = 1_000

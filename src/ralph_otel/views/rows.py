@@ -14,8 +14,6 @@ from ralph_otel.views.usage import Usage
 
 STRIP = 100
 """Outcomes that a row has at most."""
-REDLINE = 85.0
-"""Percent of the context window from which it is time for a fresh one."""
 _HOUR = 3600.0
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from ralph_otel.loop.result import GOOD
 from ralph_otel.runs import Folded
 from ralph_otel.state import States
-from ralph_otel.views.history import Iteration
+from ralph_otel.views.history import REDLINE, Iteration
 from ralph_otel.views.live import FollowedJournal
 from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.parts import Part
@@ -24,7 +24,7 @@ from ralph_otel.views.report.comparison import Comparison
 from ralph_otel.views.report.content import Report
 from ralph_otel.views.report.document import document
 from ralph_otel.views.report.tables import Table
-from ralph_otel.views.rows import REDLINE, Row
+from ralph_otel.views.rows import Row
 from ralph_otel.wording import iso
 
 STRIP = 40

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ralph_otel.runs import RunError, journals, matching
+from ralph_otel.runs import RunError, find_by_id
 from ralph_otel.views.live import FollowedJournal, Live
 from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.rows import Row, ordered, row_of
@@ -119,21 +119,13 @@ class Library:
         return journal, run
 
     def _journal(self, key: str) -> FollowedJournal:
-        path = self._live.folder / f"{key.partition('/')[0]}.jsonl"
+        run_id = key.partition("/")[0]
+        path = self._live.folder / f"{run_id}.jsonl"
         if path not in self._live.journals and path not in self._older:
-            path = self._path(key)
+            path = find_by_id(run_id, self.home)
         journal = self._live.journals.get(path) or self._older.pop(path, None) or FollowedJournal(path, parts=True)
         if path not in self._live.journals:
             self._older[path] = journal
             if len(self._older) > _AT_HAND:
                 self._older.popitem(last=False)[1].close()
         return journal
-
-    def _path(self, key: str) -> Path:
-        known = journals(self.home)
-        if key == "latest" and known:
-            return known[-1]
-        found = matching(key.partition("/")[0], known)
-        if len(found) != 1:
-            raise RunError(f"{key!r} may be any of {len(found)} runs" if found else f"no run {key!r}")
-        return found[0]

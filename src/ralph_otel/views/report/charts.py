@@ -13,9 +13,8 @@ from itertools import accumulate
 from statistics import fmean, median
 
 from ralph_otel.events import OUTCOMES
-from ralph_otel.views.history import History, Iteration
+from ralph_otel.views.history import REDLINE, History, Iteration
 from ralph_otel.views.report import wording
-from ralph_otel.views.rows import REDLINE
 
 MOST = 150
 """Columns of a chart."""

@@ -100,6 +100,7 @@ def _iteration(row: Iteration) -> dict[str, Any]:
 
 
 _ITERATION = [field.name for field in fields(Iteration)]
+_TESTS = [field.name for field in fields(Tests)]
 
 
 def _reboot(reboot: Reboot) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _reboot(reboot: Reboot) -> dict[str, Any]:
 
 
 def _tests(tests: Tests | None) -> dict[str, int] | None:
-    return None if tests is None else asdict(tests)
+    return None if tests is None else {name: getattr(tests, name) for name in _TESTS}
 
 
 def _failures(tests: list[tuple[str, int]]) -> list[dict[str, Any]]:

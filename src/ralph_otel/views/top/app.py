@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.css.query import NoMatches
@@ -18,6 +18,7 @@ from textual.widgets import Footer, Input, Static
 from ralph_otel.views.live import Live
 from ralph_otel.views.rows import SORTS, Row, matches, ordered, row_of
 from ralph_otel.views.top.detail import budget_style, detail
+from ralph_otel.views.top.keys import OneByOne
 from ralph_otel.views.top.lines import Lazily, Lines, RunList
 from ralph_otel.views.top.marks import dollars, joined, plain
 from ralph_otel.views.top.table import columns_for, heading, line
@@ -62,7 +63,7 @@ class Help(ModalScreen[None]):
         yield VerticalScroll(Static(Text(HELP)))
 
 
-class TopApp(App[None]):
+class TopApp(OneByOne):
     """`ralph-otel top`.
 
     Args:
@@ -301,14 +302,14 @@ class TopApp(App[None]):
         self._draw()
 
     def on_input_submitted(self) -> None:
-        """Keep the filter, and give the keys back to the list."""
+        """Keep the filter, and give the keys back."""
         self._end_filter(self._wanted)
 
     def _end_filter(self, wanted: str) -> None:
         field = self.query_one("#filter", Input)
         field.value = self._wanted = wanted
         field.display = False
-        self._list.focus()
+        (self._detail if self._in_detail else self._list).focus()
 
     def action_help(self) -> None:
         """The help."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from rich.text import Text
 
-from ralph_otel.views.history import Iteration
-from ralph_otel.views.rows import REDLINE, Row
+from ralph_otel.views.history import REDLINE, Iteration
+from ralph_otel.views.rows import Row
 from ralph_otel.views.top.marks import OUTCOME_MARKS, amount, dollars, gauge, joined, plain, span, strip, trend
 from ralph_otel.views.top.table import STATE_STYLES, context_style, lateness_style
 from ralph_otel.wording import size

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from ralph_otel.views.history import REDLINE
 from ralph_otel.views.live_run import DEAD, NO_END, PAUSED, RUNNING
-from ralph_otel.views.rows import REDLINE, Row
+from ralph_otel.views.rows import Row
 from ralph_otel.views.top.marks import OUTCOME_MARKS, amount, dollars, plain, span, strip
 from ralph_otel.wording import printable
 

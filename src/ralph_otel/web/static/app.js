@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { h, plain, show } from "./dom.js";
 
-const WORDS = { connecting: "connecting", live: "live", broken: "connection lost, trying again", resting: "paused", still: "" };
+const WORDS = { connecting: "connecting", live: "live", broken: "connection lost, trying again", resting: "paused" };
 
 const page = {
   main: document.getElementById("main"),

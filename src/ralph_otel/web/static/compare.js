@@ -1,13 +1,15 @@
 // Two runs beside each other. Which ones is in the address; where one is missing, the page suggests.
 
-import { addressOf, ask } from "./api.js";
+import { addressOf, ask, atMost } from "./api.js";
 import { figure } from "./chart.js";
 import { h } from "./dom.js";
+import { Live } from "./live.js";
 import { badge, strip } from "./marks.js";
 import { figures } from "./tables.js";
-import { moment } from "./words.js";
+import { goes, moment, setClock, stateOf } from "./words.js";
 
 const SIDES = ["a", "b"];
+const PAUSE = 1000;
 let page;
 let runs = [];
 let chosen;
@@ -16,7 +18,6 @@ let problem = "";
 
 export async function begin(its) {
   page = its;
-  page.link("still");
   const asked = new URLSearchParams(location.search);
   runs = (await ask("/api/runs")).runs;
   chosen = suggest(asked.get("a"), asked.get("b"));
@@ -27,8 +28,27 @@ export async function begin(its) {
     read();
   });
   draw();
-  for (const side of SIDES) document.getElementById(side).value = chosen[side] ?? "";
   await read();
+  const refresh = atMost(PAUSE, read);
+  new Live({
+    link: page.link,
+    hello: ({ ts }) => setClock(ts),
+    run(told) {
+      const before = note(told);
+      if (!chosen.a || !chosen.b) chosen = suggest(chosen.a, chosen.b);
+      if (!SIDES.some((side, place) => keyOf(side, place) === told.run)) return before ? null : draw();
+      if (before && goes(before) && !goes(told)) page.say(`${told.name}: ${stateOf(told)[0]}`);
+      if (!before || goes(before) || goes(told)) refresh();
+    },
+  });
+}
+
+// Keep the newest of a run; returns what was known of it before.
+function note(told) {
+  const place = runs.findIndex((run) => run.run === told.run);
+  if (place < 0) runs.unshift(told);
+  else [runs[place], told] = [told, runs[place]];
+  return place < 0 ? null : told;
 }
 
 // The newest run, and the one before it of the same loop.
@@ -41,28 +61,40 @@ function suggest(a, b) {
 
 async function read() {
   if (!chosen.a || !chosen.b) return;
+  const { a, b } = chosen;
+  let answer = null;
+  let failed = "";
   try {
-    compared = await ask(`/api/compare?${new URLSearchParams(chosen)}`);
-    problem = "";
+    answer = await ask(`/api/compare?${new URLSearchParams({ a, b })}`);
   } catch (error) {
-    [compared, problem] = [null, error.message];
+    if (error instanceof TypeError && compared) return; // the connection is lost, which is shown already
+    failed = error.message;
   }
+  if (chosen.a !== a || chosen.b !== b) return; // others are wanted meanwhile
+  [compared, problem] = [answer && { ...answer, asked: { a, b } }, failed];
   draw();
 }
+
+// The key of a side's run: what was asked for may be a part of it, or `latest`.
+const keyOf = (side, place) => (compared?.asked[side] === chosen[side] ? compared?.runs[place].run : chosen[side]);
 
 function draw() {
   page.title("Compare");
   page.draw(
     h("h1", null, "Compare two runs"),
     runs.length < 2 && !compared && !problem ? h("p", { class: "empty" }, "There are no two runs yet.") : null,
-    h("div", { class: "choices" }, SIDES.map((side, place) => choice(side, place))),
+    h("div", { class: "choices" }, SIDES.map(choice)),
     problem ? h("p", { class: "errors" }, problem) : null,
     compared ? [beside(), figures(compared.figures, ["A", "B"], "The difference is A's from B."), charts()] : null,
   );
+  for (const [place, side] of SIDES.entries()) {
+    const [field, key] = [document.getElementById(side), keyOf(side, place) ?? ""];
+    if (field.value !== key) field.value = key;
+  }
 }
 
 function choice(side, place) {
-  const key = compared?.runs[place]?.run ?? chosen[side];
+  const key = keyOf(side, place);
   const known = runs.some((run) => run.run === key);
   return h("p", { class: "choice" }, h("label", { for: side }, `Run ${side.toUpperCase()}`),
     h("select", { id: side, name: side }, known || !key ? null : h("option", { value: key, "data-key": key }, key),

@@ -85,5 +85,7 @@ export function morphChildren(parent, drawn) {
 
 // Show these children in a parent, see morph.
 export function show(parent, ...children) {
+  const focused = document.activeElement;
   morphChildren(parent, [...h("div", null, ...children).childNodes]);
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true }); // it has moved
 }

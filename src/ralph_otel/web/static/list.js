@@ -4,6 +4,7 @@ import { addressOf } from "./api.js";
 import { h } from "./dom.js";
 import { Live } from "./live.js";
 import { badge, gauge, passRate, spark, strip, testsOf, turn } from "./marks.js";
+import * as order from "./order.js";
 import { ago, amount, dollars, goes, moment, percent, setClock, size, span, stateOf, whole } from "./words.js";
 
 const runs = new Map();
@@ -19,6 +20,10 @@ export async function begin(its, ask) {
       wanted = event.target.value.toLowerCase();
       draw();
     }
+  });
+  order.listen(page.main, (said) => {
+    draw();
+    page.say(said);
   });
   const first = await ask("/api/runs");
   folder = first.home;
@@ -66,17 +71,18 @@ const matches = (run) => [run.name, run.run, run.runner ?? "", stateOf(run)[0]].
 
 function draw() {
   const all = [...runs.values()];
-  const going = all.filter(goes).sort((a, b) => (a.started < b.started ? 1 : -1));
-  const ended = all.filter((run) => !goes(run)).sort((a, b) => latest(b) - latest(a));
+  const going = order.ordered(all.filter(goes), (a, b) => (a.started < b.started ? 1 : -1));
+  const ended = order.ordered(all.filter((run) => !goes(run)), (a, b) => latest(b) - latest(a));
   page.title(going.length ? `${going.length} running` : "Loops");
   page.draw(
     h("div", { class: "headline" }, h("h1", null, "Loops"), h("p", { class: "totals" }, totals(going, ended))),
     home.errors.length ? h("ul", { class: "errors" }, home.errors.map((each) => h("li", null, each))) : null,
-    all.length > 4 ? filter() : null,
+    all.length > 1 ? filter() : null,
     all.length ? null : nothing(),
     all.length ? section("Running", going.filter(matches), cards, "No loop runs just now.") : null,
     ended.length ? section("Ended", ended.filter(matches), table, "None is like that.") : null,
   );
+  order.tellField();
 }
 
 function totals(going, ended) {
@@ -95,7 +101,7 @@ function totals(going, ended) {
 }
 
 function filter() {
-  return h("p", { class: "filter" }, h("label", { for: "filter" }, "Only loops with"), h("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: "false" }));
+  return h("p", { class: "filter" }, h("label", { for: "filter" }, "Only loops with"), h("input", { id: "filter", type: "search", autocomplete: "off", spellcheck: "false" }), order.field());
 }
 
 function nothing() {
@@ -148,12 +154,12 @@ function doing(run) {
 
 // -- those that ended -------------------------------------------------------------------------------------------------
 
-const COLUMNS = [["Loop"], ["End"], ["Last iterations", "wide"], ["Iterations", "number wide"], ["Tests", "number wide"], ["Cost", "number"], ["Time", "number wide"], ["Ended", "number wide"]];
+const COLUMNS = { name: null, state: null, success: "wide", iterations: "number wide", tests: "number wide", cost: "number", time: "number wide", ended: "number wide" };
 
 function table(shown) {
   return h("div", { class: "scroll" }, h("table", { class: "runs" },
-    h("caption", { class: "unseen" }, "Loops that ended, the last first"),
-    h("thead", null, h("tr", null, COLUMNS.map(([title, style]) => h("th", { scope: "col", class: style }, title)))),
+    h("caption", { class: "unseen" }, "Loops that ended"),
+    h("thead", null, h("tr", null, Object.entries(COLUMNS).map(([by, style]) => order.title(by, style)))),
     h("tbody", null, shown.map(row))));
 }
 
