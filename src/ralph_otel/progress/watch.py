@@ -12,12 +12,11 @@ from ralph_otel.journal import Journal
 from ralph_otel.loop.progress import score
 from ralph_otel.loop.worktree import TIMEOUT, Changes, FileChange, Snapshot, WorkTree
 from ralph_otel.notices import notice
+from ralph_otel.progress.baseline import RUNNERS_FOLDERS, Baseline
 from ralph_otel.progress.shares import changed_at, held_open, share
 from ralph_otel.progress.turns import SLACK, JournalTurns, Turn
 from ralph_otel.shims.shell_loop import Onlooker
 
-RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
-"""Folders at the top of a work tree in which runners keep their state."""
 _POLL = 0.2
 """Seconds between two looks into the journals, unless something wakes us."""
 _LONG = 1.0
@@ -35,14 +34,21 @@ class ProgressWatch(Onlooker):
         folder: the folder in whose work tree the agents work. Outside of git, that of the first agent is asked.
         launched: when the launch began, in Unix nanoseconds.
         exclude: files and folders that are nobody's work.
+        baseline: what was recorded before, if anything was.
     """
 
     def __init__(
-        self, journals: Callable[[], Iterable[Path]], folder: Path, launched: int, exclude: Sequence[Path] = ()
+        self,
+        journals: Callable[[], Iterable[Path]],
+        folder: Path,
+        launched: int,
+        exclude: Sequence[Path] = (),
+        baseline: Baseline | None = None,
     ) -> None:
         self._journals = journals
         self._folders = [folder]
-        self._exclude = list(exclude)
+        self._exclude = [path.resolve() for path in exclude]
+        self._baseline = baseline
         self._launched = launched
         self._read: dict[Path, JournalTurns] = {}
         self._root: Path | None = None
@@ -125,20 +131,33 @@ class ProgressWatch(Onlooker):
             each.finished = [turn for turn in each.finished if turn not in ended]
 
     def _begin(self, timeout: float) -> None:
-        """Record the state that the first iteration begins with: what has changed since the launch may be its work."""
+        """Take the state that the first iteration begins with.
+
+        What has changed between the launch and the end of that record may be the iteration's work.
+        """
+        baseline, self._baseline = self._baseline, None
+        if baseline is not None and (taken := baseline.snapshot(timeout)) is not None:
+            self._root, self._before, self._since = baseline.root, taken, baseline.since
+            is_early = baseline.until <= self._launched
+        else:
+            self._record(timeout)
+            is_early = False
+        if self._root is None or self._before is None or is_early:
+            return
+        for file in self._tree(timeout).uncommitted(self._before) or []:
+            if (when := changed_at(file.path)) is not None and when >= self._launched - SLACK:
+                self._later[file.path] = FileChange(file.path, file.created)  # how many lines, is not known
+
+    def _record(self, timeout: float) -> None:
+        """Record the state as it is now."""
         while self._root is None and self._folders:
             found = WorkTree.find(self._folders.pop(0), timeout)
             self._root = found.root if found is not None else None
-        if self._root is None:
-            return
-        tree = self._tree(timeout)
-        self._before = tree.snapshot()
-        if self._before is None:
-            self._failed(tree)
-            return
-        for file in tree.uncommitted(self._before) or []:
-            if (when := changed_at(file.path)) is not None and when >= self._launched - SLACK:
-                self._later[file.path] = FileChange(file.path, file.created)  # how many lines, is not known
+        if self._root is not None:
+            tree = self._tree(timeout)
+            self._before = tree.snapshot()
+            if self._before is None:
+                self._failed(tree)
 
     def _tree(self, timeout: float) -> WorkTree:
         assert self._root is not None, "it has been found"
@@ -173,7 +192,7 @@ class ProgressWatch(Onlooker):
         files, commits = compared
         self._failures = 0
         turns = sorted(turns, key=lambda turn: turn.finished)
-        changed = {file.path: file for file in (*self._later.values(), *files) if file.path not in self._held}
+        changed = {file.path: file for file in (*self._later.values(), *files) if self._is_work(file.path)}
         shares = share(changed.values(), turns, self._since, self._times)
         self._before, self._since = after, now
         self._later = {file.path: file for file in shares.later}
@@ -187,6 +206,9 @@ class ProgressWatch(Onlooker):
         ]
         for turn, own in clear:
             self._append(turn, Changes.of(own, commits if turn is clear[-1][0] else 0))
+
+    def _is_work(self, path: Path) -> bool:
+        return path not in self._held and not any(each == path or each in path.parents for each in self._exclude)
 
     def _times(self, path: Path) -> list[int]:
         """When a file was changed, as far as that is known: before the last agent ended, and last of all.
