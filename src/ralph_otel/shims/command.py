@@ -74,7 +74,7 @@ def main(name: str, installed: str, parsed: bool) -> NoReturn:
 
 
 def fill_up() -> None:
-    """Keep what we open off the numbers of the standard files: one that our caller has closed is closed for the agent."""
+    """Keep what we open off the standard files' numbers: one that our caller has closed is closed for the agent."""
     try:
         while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
