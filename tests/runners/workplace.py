@@ -20,7 +20,7 @@ from support.seen import assert_known, signals_of
 from support.tape import lines_of
 from support.waiting import until
 
-_AGENT = f"#!{sys.executable}\n" + (Path(__file__).parent / "agent.py").read_text()
+_AGENT = f"#!{sys.executable} -E\n" + (Path(__file__).parent / "agent.py").read_text()
 
 WORKS: dict[str, Any] = {"write": {"work.txt": "NUMBER"}}
 """The agent changes a file and says something new each time."""

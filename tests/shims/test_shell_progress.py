@@ -115,6 +115,23 @@ def test_a_single_short_iteration_is_measured(repository: Workplace) -> None:
     assert repository.lines()[-1]["type"] == "loop.stopped"  # the measurement came before
 
 
+def test_each_commit_of_quick_agents_counts(repository: Workplace) -> None:
+    identity = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    work = "echo x >> f; echo $1 > made$1; git add --all; git commit --quiet --message $1"
+    program(repository.bin / "claude", f"#!/bin/sh\n{work}\n")
+    (repository.folder / "before").write_text("is recorded, and so makes an object\n")
+    wait = "while [ ! -e go ]; do sleep 0.02; done"
+    process = repository.start(
+        launched("bash", "-c", f"{wait}; for i in 1 2 3; do claude $i; done; {wait.replace('go', 'go2')}"), identity
+    )
+    folders = Path(repository.environment()["TMPDIR"])
+    until(lambda: any(folders.glob("ralph-otel-git-*/objects/??")), what="for the state before")
+    (repository.folder / "go").touch()
+    until(lambda: sum(line["commits"] for line in measured(repository)) == 3)
+    (repository.folder / "go2").touch()
+    process.communicate(timeout=30)
+
+
 def test_what_was_changed_before_the_launch_is_nobodys_work(repository: Workplace) -> None:
     (repository.folder / "f").write_text("changed\n")
     until(lambda: time.time_ns() - (repository.folder / "f").stat().st_ctime_ns > 20_000_000)

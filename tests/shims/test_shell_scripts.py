@@ -29,9 +29,12 @@ SCRIPTS = {
     "stdin from a file": "echo prompt > p; claude stdin < p",
     "stdin closed": "claude out:a <&-",
     "stdout closed": "claude err:a >&-",
+    "stdout closed, and written to": "claude out:a 2>/dev/null >&-; echo $?",
+    "all closed, and written to": "claude json:1 2>&- >&- <&-; echo $?",
     "stderr closed": "claude out:a 2>&-",
     "all closed": "claude exit:3 <&- >&- 2>&-; echo $?",
     "only two open": "claude err:a <&- >&-",
+    "a full device": "claude out:a 2>/dev/null > /dev/full; echo $?",
     "nowhere": "claude out:a err:b > /dev/null 2>&1",
     "quoting": """claude 'out:two  words' "out:it's" out:\\$HOME 'out:a"b' out: 'out:ä
 next' "$(printf 'out:tab\\tend')" """,

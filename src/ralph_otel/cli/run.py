@@ -36,9 +36,12 @@ def command(name: str | None, agents: tuple[str, ...], no_progress: bool, verbos
       ralph-otel run -- ralph run my-ralph -n 10
       ralph-otel run -- ./ralph.sh
     """
+    from ralph_otel.progress.baseline import Baseline
+
+    baseline = None if no_progress else Baseline()  # git works while we import the rest
     from ralph_otel.launch import launch
 
-    launch.main(argv, wishes=launch.Wishes(verbose, name, agents, not no_progress))
+    launch.main(argv, wishes=launch.Wishes(verbose, name, agents, not no_progress, baseline))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from ralph_otel.journal import has_end
 from ralph_otel.runners.launched import Launch
 
 if TYPE_CHECKING:
+    from ralph_otel.progress.baseline import Baseline
     from ralph_otel.progress.watch import ProgressWatch
     from ralph_otel.recorder.recorder import Recorder
 
@@ -31,7 +32,9 @@ def say(text: str) -> None:
         print(f"ralph-otel: {text}", file=sys.stderr, flush=True)  # noqa: T201 — a command's message to its user
 
 
-def watch_progress(journals: Callable[[], Iterable[Path]], pid: int, launched: int, home: Path) -> ProgressWatch | None:
+def watch_progress(
+    journals: Callable[[], Iterable[Path]], pid: int, launched: int, home: Path, baseline: Baseline | None = None
+) -> ProgressWatch | None:
     """Begin to measure what iterations change; None where that cannot be.
 
     Args:
@@ -39,11 +42,12 @@ def watch_progress(journals: Callable[[], Iterable[Path]], pid: int, launched: i
         pid: the command's process.
         launched: when it was started, in Unix nanoseconds.
         home: the folder of the journals, which is nobody's work.
+        baseline: the state before the command, if it was recorded.
     """
     try:
         from ralph_otel.progress.watch import ProgressWatch
 
-        watch = ProgressWatch(journals, Path.cwd(), launched, [home])
+        watch = ProgressWatch(journals, Path.cwd(), launched, [home], baseline)
         watch.start(pid)
     except (ImportError, OSError) as error:  # the command has removed what we are installed in, or where we are
         say(f"progress is not measured: {error}")

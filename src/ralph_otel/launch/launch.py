@@ -31,6 +31,7 @@ from ralph_otel.shims.command import uncoerce
 from ralph_otel.shims.shell_loop import reason_of
 
 if TYPE_CHECKING:
+    from ralph_otel.progress.baseline import Baseline
     from ralph_otel.recorder.recorder import Recorder
     from ralph_otel.shims.agents import ShellAgents
     from ralph_otel.watch.launched import LaunchedWatch
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _TRIAL = 4096
 """Bytes that a folder must take, or its disk is full."""
+_DROP_TIMEOUT = 0.5
+"""Seconds that the end may wait for git where the command has ended before the work tree was recorded."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ class Wishes:
         name: what the loop of a shell script is called; by default as the script.
         agents: further commands that are agents.
         progress: whether to measure what iterations change in the work tree.
+        baseline: the work tree before the command, if that is being recorded.
     """
 
     verbose: bool = False
     name: str | None = None
     agents: Sequence[str] = ()
     progress: bool = True
+    baseline: Baseline | None = None
 
 
 def main(command: Sequence[str], config: MetricsConfig | None = None, wishes: Wishes = Wishes()) -> None:
@@ -70,6 +75,8 @@ def main(command: Sequence[str], config: MetricsConfig | None = None, wishes: Wi
     except CannotStart as error:
         say(str(error))
         returncode = error.exit_code
+    if wishes.baseline is not None:
+        wishes.baseline.drop(_DROP_TIMEOUT)
     end_like(returncode)
 
 
@@ -95,7 +102,9 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
             files = _watch_files(launch, command, environment, launched, shell)
             journals = partial(_paths, launch, files)
-            progress = beside.watch_progress(journals, pid, launched, config.home) if wishes.progress else None
+            progress = None
+            if wishes.progress:
+                progress = beside.watch_progress(journals, pid, launched, config.home, wishes.baseline)
             if shell is not None:
                 shell.start(progress, files.speaks if files is not None else lambda: False)
             recorder = beside.start_recorder(config, launch, pid)

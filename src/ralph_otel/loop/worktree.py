@@ -154,10 +154,48 @@ class WorkTree:
             return None
         try:
             deadline = Deadline(self._timeout)
-            return _compare(before, after, deadline), _commits(before, after, deadline)
+            files = _compare(before, after, deadline)
+            return files, _commits(after.root, before.head, after.head, deadline)
         except (GitError, OSError, ValueError) as error:
             self.problem = str(error)
             return None
+
+    def commits(self, before: str | None, after: str) -> int | None:
+        """How many commits one commit has that another, earlier one has not; None if that cannot be known."""
+        self.problem = None
+        try:
+            return _commits(self.root, before, after, Deadline(self._timeout))
+        except (GitError, ValueError) as error:
+            self.problem = str(error)
+            return None
+
+    def paths(self, snapshot: Snapshot) -> list[Path] | None:
+        """The files in a snapshot, but for those of repositories inside this one."""
+        self.problem = None
+        try:
+            names = git(
+                self.root,
+                *("ls-tree", "-r", "-z", "--name-only", snapshot.tree),
+                deadline=Deadline(self._timeout),
+                environment=_reading(snapshot.store.objects, snapshot.objects),
+            )
+        except GitError as error:
+            self.problem = str(error)
+            return None
+        return [self.root / os.fsdecode(name) for name in names.split(b"\0") if name]
+
+    def folders(self) -> tuple[Path, Path] | None:
+        """The repository's own folder, and the one that it shares with its other worktrees, which may be the same."""
+        self.problem = None
+        try:
+            own, shared = (
+                git(self.root, "rev-parse", option, deadline=Deadline(self._timeout)).removesuffix(b"\n")
+                for option in ("--absolute-git-dir", "--git-common-dir")
+            )
+        except GitError as error:
+            self.problem = str(error)
+            return None
+        return Path(os.fsdecode(own)), self.root / os.fsdecode(shared)
 
     def uncommitted(self, snapshot: Snapshot) -> list[FileChange] | None:
         """What in a snapshot is not as in the commit that was checked out; all of it before the first commit."""
@@ -262,8 +300,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _commits(before: Snapshot, after: Snapshot, deadline: Deadline) -> int:
-    if after.head is None or after.head == before.head:
+def _commits(root: Path, before: str | None, after: str | None, deadline: Deadline) -> int:
+    if after is None or after == before:
         return 0
-    old = ["--not", before.head] if before.head else []
-    return int(git(after.root, "rev-list", "--count", after.head, *old, deadline=deadline))
+    old = ["--not", before] if before else []
+    return int(git(root, "rev-list", "--count", after, *old, deadline=deadline))

@@ -4,6 +4,9 @@ A thread beside `ralph-otel run` follows the journals of the launch. When an ite
 work tree, compares it with the one before, and appends a `progress.measured` in the iteration's span. The runner waits
 for none of this, so it may be a step further when the snapshot is taken. Hence these rules:
 
+- The first iteration's state before is recorded while `ralph-otel run` gets ready to start the command (`baseline`).
+- The moment an agent of a shell script ends it is looked when each file was changed, where there are not too many, and
+  which commit is checked out (`looks`). Commits that come between two iterations count for the next one.
 - A file counts for the iteration into which its last change falls (by its inode's ctime). What a script changes between
   two iterations counts for none.
 - Where nothing counts for an iteration, but a later one has changed files already, nobody can say whether this one had

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ralph_otel.events import VERSION, Line, ProgressMeasured
@@ -12,19 +12,17 @@ from ralph_otel.journal import Journal
 from ralph_otel.loop.progress import score
 from ralph_otel.loop.worktree import TIMEOUT, Changes, FileChange, Snapshot, WorkTree
 from ralph_otel.notices import notice
+from ralph_otel.progress.baseline import RUNNERS_FOLDERS, Baseline
+from ralph_otel.progress.looks import Looks
 from ralph_otel.progress.shares import changed_at, held_open, share
 from ralph_otel.progress.turns import SLACK, JournalTurns, Turn
 from ralph_otel.shims.shell_loop import Onlooker
 
-RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
-"""Folders at the top of a work tree in which runners keep their state."""
 _POLL = 0.2
 """Seconds between two looks into the journals, unless something wakes us."""
 _LONG = 1.0
 """Seconds from which on a snapshot takes long."""
 _FAILURES = 3
-_SUSPECTS = 200
-"""Files that are looked at when an agent ends: those that have just been changed before."""
 
 
 class ProgressWatch(Onlooker):
@@ -35,14 +33,21 @@ class ProgressWatch(Onlooker):
         folder: the folder in whose work tree the agents work. Outside of git, that of the first agent is asked.
         launched: when the launch began, in Unix nanoseconds.
         exclude: files and folders that are nobody's work.
+        baseline: what was recorded before, if anything was.
     """
 
     def __init__(
-        self, journals: Callable[[], Iterable[Path]], folder: Path, launched: int, exclude: Sequence[Path] = ()
+        self,
+        journals: Callable[[], Iterable[Path]],
+        folder: Path,
+        launched: int,
+        exclude: Sequence[Path] = (),
+        baseline: Baseline | None = None,
     ) -> None:
         self._journals = journals
         self._folders = [folder]
-        self._exclude = list(exclude)
+        self._exclude = [path.resolve() for path in exclude]
+        self._baseline = baseline
         self._launched = launched
         self._read: dict[Path, JournalTurns] = {}
         self._root: Path | None = None
@@ -50,8 +55,8 @@ class ProgressWatch(Onlooker):
         self._since = self._launched
         self._later: dict[Path, FileChange] = {}
         self._held: set[Path] = set()
-        self._suspects: tuple[Path, ...] = ()
-        self._looked: tuple[int, Mapping[Path, int | None]] = (0, {})
+        self._looks = Looks()
+        self._head: str | None = None
         self._failures = 0
         self._rest_until = 0.0
         self._command = 0
@@ -77,9 +82,9 @@ class ProgressWatch(Onlooker):
             self._folders.append(Path(folder))
         self._wake.set()
 
-    def ending(self) -> None:
+    def ending(self, when: int) -> None:
         """An agent has just ended: what changes from now on is not its work."""
-        self._looked = time.time_ns(), {path: changed_at(path) for path in self._suspects}
+        self._looks.look(when)
 
     def ended(self) -> None:
         """The journal tells of it."""
@@ -125,20 +130,37 @@ class ProgressWatch(Onlooker):
             each.finished = [turn for turn in each.finished if turn not in ended]
 
     def _begin(self, timeout: float) -> None:
-        """Record the state that the first iteration begins with: what has changed since the launch may be its work."""
+        """Take the state that the first iteration begins with.
+
+        What has changed between the launch and the end of that record may be the iteration's work.
+        """
+        baseline, self._baseline = self._baseline, None
+        if baseline is not None and (taken := baseline.snapshot(timeout)) is not None:
+            self._root, self._before, self._since = baseline.root, taken, baseline.since
+            is_early = baseline.until <= self._launched
+        else:
+            self._record(timeout)
+            is_early = False
+        if self._root is None or self._before is None:
+            return
+        tree, self._head = self._tree(timeout), self._before.head
+        if (folders := tree.folders()) is not None:
+            self._looks.follow(*folders)
+        self._looks.watch(tree.paths(self._before) or (), self._launched - SLACK)
+        for file in [] if is_early else tree.uncommitted(self._before) or []:
+            if (when := changed_at(file.path)) is not None and when >= self._launched - SLACK:
+                self._later[file.path] = FileChange(file.path, file.created)  # how many lines, is not known
+
+    def _record(self, timeout: float) -> None:
+        """Record the state as it is now."""
         while self._root is None and self._folders:
             found = WorkTree.find(self._folders.pop(0), timeout)
             self._root = found.root if found is not None else None
-        if self._root is None:
-            return
-        tree = self._tree(timeout)
-        self._before = tree.snapshot()
-        if self._before is None:
-            self._failed(tree)
-            return
-        for file in tree.uncommitted(self._before) or []:
-            if (when := changed_at(file.path)) is not None and when >= self._launched - SLACK:
-                self._later[file.path] = FileChange(file.path, file.created)  # how many lines, is not known
+        if self._root is not None:
+            tree = self._tree(timeout)
+            self._before = tree.snapshot()
+            if self._before is None:
+                self._failed(tree)
 
     def _tree(self, timeout: float) -> WorkTree:
         assert self._root is not None, "it has been found"
@@ -167,37 +189,46 @@ class ProgressWatch(Onlooker):
         tree, now = self._tree(timeout), time.time_ns()
         after = tree.snapshot()
         compared = tree.files(self._before, after)
-        if compared is None:
+        if after is None or compared is None:
             self._failed(tree)
             return
-        files, commits = compared
+        files, _ = compared
         self._failures = 0
         turns = sorted(turns, key=lambda turn: turn.finished)
-        changed = {file.path: file for file in (*self._later.values(), *files) if file.path not in self._held}
-        shares = share(changed.values(), turns, self._since, self._times)
-        self._before, self._since = after, now
+        changed = {file.path: file for file in (*self._later.values(), *files) if self._is_work(file.path)}
+        shares = share(changed.values(), turns, self._since, self._looks.changes)
+        counts, self._since = self._commits(tree, turns), now
+        if counts is None:
+            here = tree.commits(self._head, after.head) if after.head is not None else None
+            counts, self._head = [*[0] * (len(turns) - 1), here or 0], after.head
+        self._before = after
         self._later = {file.path: file for file in shares.later}
-        self._suspects = tuple(changed)[:_SUSPECTS]
+        self._looks.forget(turns[-1].finished)
+        self._looks.watch(changed)
         self._take_in()  # the runner may have said it meanwhile, or have gone on
         known = [turn for each in self._read.values() for turn in (*each.open, *each.finished)]
         clear = [
-            (turn, own)
-            for turn, own in zip(turns, shares.own, strict=True)
-            if not self._read[turn.journal].speaks and (own or not shares.may_have_more(turn, known))
+            (turn, own, count)
+            for turn, own, count in zip(turns, shares.own, counts, strict=True)
+            if not self._read[turn.journal].speaks and (own or count or not shares.may_have_more(turn, known))
         ]
-        for turn, own in clear:
-            self._append(turn, Changes.of(own, commits if turn is clear[-1][0] else 0))
+        for turn, own, count in clear:
+            self._append(turn, Changes.of(own, count))
 
-    def _times(self, path: Path) -> list[int]:
-        """When a file was changed, as far as that is known: before the last agent ended, and last of all.
+    def _commits(self, tree: WorkTree, turns: Sequence[Turn]) -> list[int] | None:
+        """How many commits came with each iteration; None where nobody has looked when it ended."""
+        counts = []
+        for turn in turns:
+            head = self._looks.head(turn.finished)
+            count = tree.commits(self._head, head) if head is not None else None
+            if count is None:
+                return None
+            counts.append(count)
+            self._head = head if count else self._head  # which may be a later one already
+        return counts
 
-        What has changed since that end was changed after it, whatever its own time says: that may be a tick behind.
-        """
-        when, (looked, times) = changed_at(path), self._looked
-        before = times.get(path)
-        if when is None or before is None or when == before:
-            return [] if when is None else [when]
-        return [*([before] if before >= self._since - SLACK else []), max(when, looked)]
+    def _is_work(self, path: Path) -> bool:
+        return path not in self._held and not any(each == path or each in path.parents for each in self._exclude)
 
     def _append(self, turn: Turn, changes: Changes) -> None:
         event = ProgressMeasured(

@@ -46,6 +46,8 @@ def main(name: str, installed: str, parsed: bool) -> NoReturn:
         parsed: whether the launch understands this agent's output.
     """
     started = time.time_ns()
+    passed_on = parsed and is_passed_on(1)
+    fill_up()
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     folder = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
@@ -67,8 +69,18 @@ def main(name: str, installed: str, parsed: bool) -> NoReturn:
     model = model_of(command) if parsed else ""
     from .stand_in import StandIn
 
-    stand_in = StandIn(path, command, environment, connection, parsed and is_passed_on(1))
+    stand_in = StandIn(path, command, environment, connection, passed_on)
     stand_in.run([started, name, trace_id, span_id, os.getpid(), os.getppid(), model])
+
+
+def fill_up() -> None:
+    """Keep what we open off the standard files' numbers: one that our caller has closed is closed for the agent."""
+    try:
+        while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(fd)
+    except OSError:  # too many are open: then we shall not get a connection either
+        pass
 
 
 def clean(environment: dict[str, str]) -> bool:
@@ -177,9 +189,18 @@ def model_of(command: list[str]) -> str:
 
 
 def is_passed_on(fd: int) -> bool:
-    """Whether an agent's output goes through us: into a file or a pipe, but not where it is closed or a terminal."""
+    """Whether an agent's output goes through us: into a pipe, a file or /dev/null.
+
+    It does not where it is closed, on a terminal or another device, or where the disk is full: that an agent cannot
+    write is for the agent to notice.
+    """
     try:
-        os.fstat(fd)
+        status = os.fstat(fd)
+        if stat.S_ISCHR(status.st_mode):
+            return status.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+        if stat.S_ISREG(status.st_mode):
+            disk = os.fstatvfs(fd)
+            return disk.f_bavail > 0 or not disk.f_blocks  # no blocks: it does not say
     except OSError:
         return False
-    return not os.isatty(fd)
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -55,8 +56,8 @@ class Onlooker:
     def started(self, folder: str, logs: Sequence[str]) -> None:
         """An agent has started in that folder, with what it prints going into these files."""
 
-    def ending(self) -> None:
-        """An agent has just ended; the script goes on this moment."""
+    def ending(self, when: int) -> None:
+        """An agent has just ended, then, in Unix nanoseconds; the script goes on this moment."""
 
     def ended(self) -> None:
         """The journal tells of it."""
@@ -220,7 +221,7 @@ class AgentRun:
         turn, agent, parser = self._turn, self._agent, self._parser
         if turn is None or agent is None:
             return
-        self._loop.onlooker.ending()
+        self._loop.onlooker.ending(self._loop.now or time.time_ns())
         self._turn = self._agent = self._parser = None
         if parser is not None:
             self._emit(agent, parser.close())
