@@ -20,7 +20,7 @@ from ralph_otel.loop.agent_process import AgentReport
 from ralph_otel.loop.conditions import IterationReport
 from ralph_otel.loop.display import Display, duration
 from ralph_otel.loop.result import LoopResult
-from ralph_otel.loop.worktree import Changes
+from ralph_otel.progress.worktree import Changes
 
 ESCAPES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ralph_otel.loop.worktree import FileChange
 from ralph_otel.progress.shares import Shares, changed_at, share
 from ralph_otel.progress.turns import SLACK, Turn
+from ralph_otel.progress.worktree import FileChange
 
 S = 1_000_000_000
 JOURNAL = Path("run.jsonl")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ralph_otel.events import TestsFinished
 from ralph_otel.loop.agent_process import AgentReport, CannotStart
 from ralph_otel.loop.options import LoopOptions
-from ralph_otel.loop.worktree import Changes
+from ralph_otel.progress.worktree import Changes
 
 
 @dataclass

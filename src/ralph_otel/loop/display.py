@@ -18,7 +18,7 @@ from rich.text import Text
 from ralph_otel.events import TestsFinished
 from ralph_otel.loop.conditions import IterationReport
 from ralph_otel.loop.result import STOPPED_BECAUSE, LoopResult
-from ralph_otel.loop.worktree import Changes
+from ralph_otel.progress.worktree import Changes
 
 STYLES = {"success": "green", "failure": "red", "timeout": "yellow", "cancelled": "yellow"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ralph_otel.events import TestsFinished
-from ralph_otel.loop import progress, verify
+from ralph_otel.loop import verify
 from ralph_otel.loop.agent_process import AgentRunner
 from ralph_otel.loop.conditions import IterationReport
 from ralph_otel.loop.display import Display
@@ -16,8 +16,9 @@ from ralph_otel.loop.interrupts import Interrupts, Timer
 from ralph_otel.loop.options import LoopOptions
 from ralph_otel.loop.passthrough import Passthrough
 from ralph_otel.loop.prompt import Prompt
-from ralph_otel.loop.worktree import Changes, Snapshot, WorkTree
 from ralph_otel.probe import Iteration, Session
+from ralph_otel.progress.score import made_progress, score
+from ralph_otel.progress.worktree import Changes, Snapshot, WorkTree
 
 
 class IterationRunner:
@@ -137,13 +138,13 @@ class IterationRunner:
         changes = report.changes
         if changes is None and (before is None or report.tests is None):
             return
-        score = progress.score(changes, before, report.tests)
-        report.made_progress = progress.made_progress(score)
+        scored = score(changes, before, report.tests)
+        report.made_progress = made_progress(scored)
         if changes is None:
-            iteration.progress(score, report.made_progress)
+            iteration.progress(scored, report.made_progress)
         else:
             iteration.progress(
-                score,
+                scored,
                 report.made_progress,
                 changes.files_changed,
                 changes.lines_added,

@@ -1,8 +1,9 @@
 """Progress for everyone: what each iteration changes in the git work tree, where its runner does not say it itself.
 
-A thread beside `ralph-otel run` follows the journals of the launch. When an iteration ends, it takes a snapshot of the
-work tree, compares it with the one before, and appends a `progress.measured` in the iteration's span. The runner waits
-for none of this, so it may be a step further when the snapshot is taken. Hence these rules:
+What is changed (`git`, `worktree`) and what that is worth (`score`) the embedded runner asks here as well. The rest is
+for all others. A thread beside `ralph-otel run` follows the journals of the launch. When an iteration ends, it takes a
+snapshot of the work tree, compares it with the one before, and appends a `progress.measured` in the iteration's span.
+The runner waits for none of this, so it may be a step further when the snapshot is taken. Hence these rules:
 
 - The first iteration's state before is recorded while `ralph-otel run` gets ready to start the command (`baseline`).
 - The moment an agent of a shell script ends it is looked when each file was changed, where there are not too many, and

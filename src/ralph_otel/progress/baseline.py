@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ralph_otel.loop.worktree import Snapshot
+    from ralph_otel.progress.worktree import Snapshot
 
 RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
 """Folders at the top of a work tree in which runners keep their state."""
@@ -47,7 +47,7 @@ class Baseline:
         self._snapshot = None
 
     def _take(self) -> None:
-        from ralph_otel.loop.worktree import WorkTree
+        from ralph_otel.progress.worktree import WorkTree
 
         try:
             found = WorkTree.find(Path.cwd())

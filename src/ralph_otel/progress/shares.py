@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ralph_otel.loop.worktree import FileChange
 from ralph_otel.progress.turns import Turn
+from ralph_otel.progress.worktree import FileChange
 
 _SKEW = 1_000_000_000
 """Nanoseconds from which on a file server's clock is not ours."""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from ralph_otel.events import VERSION, Line, ProgressMeasured
 from ralph_otel.journal import Journal
-from ralph_otel.loop.progress import score
-from ralph_otel.loop.worktree import TIMEOUT, Changes, FileChange, Snapshot, WorkTree
 from ralph_otel.notices import notice
 from ralph_otel.progress.baseline import RUNNERS_FOLDERS, Baseline
 from ralph_otel.progress.looks import Looks
+from ralph_otel.progress.score import score
 from ralph_otel.progress.shares import changed_at, held_open, share
 from ralph_otel.progress.turns import SLACK, JournalTurns, Turn
+from ralph_otel.progress.worktree import TIMEOUT, Changes, FileChange, Snapshot, WorkTree
 from ralph_otel.shims.shell_loop import Onlooker
 
 _POLL = 0.2

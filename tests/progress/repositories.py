@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ralph_otel.loop.worktree import Changes, WorkTree
+from ralph_otel.progress.worktree import Changes, WorkTree
 
 Act = Callable[[], object]
 

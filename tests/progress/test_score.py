@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ralph_otel.events import TestsFinished
-from ralph_otel.loop.progress import made_progress, score
-from ralph_otel.loop.worktree import Changes
+from ralph_otel.progress.score import made_progress, score
+from ralph_otel.progress.worktree import Changes
 
 MODIFIED = Changes(files_changed=1)
 CREATED = Changes(files_changed=1, files_created=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ralph_otel.events import PROGRESS_THRESHOLD, TestsFinished
-from ralph_otel.loop.worktree import Changes
+from ralph_otel.progress.worktree import Changes
 
 WEIGHTS = {
     "modified files": 0.3,

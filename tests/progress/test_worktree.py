@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from repositories import add_submodule, commit, content, edit, git, make_repository, own_git, sh, watch, write
 
-from ralph_otel.loop.worktree import Changes, WorkTree
+from ralph_otel.progress.worktree import Changes, WorkTree
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ralph_otel.loop.git import Deadline, GitError, git
+from ralph_otel.progress.git import Deadline, GitError, git
 
 TIMEOUT = 10.0
 """Seconds that one snapshot or one comparison may take."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from repositories import add_submodule, commit, content, edit, git, make_repository, own_git, watch, write
 
-from ralph_otel.loop.worktree import Changes, WorkTree
+from ralph_otel.progress.worktree import Changes, WorkTree
 from support.waiting import until
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -172,7 +172,7 @@ def test_temporary_folders_go_with_their_snapshots(repository: Path, temporary: 
 
 def test_temporary_folders_go_when_the_process_ends(repository: Path, temporary: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from ralph_otel.loop.worktree import WorkTree\n"
+        "import sys; from pathlib import Path; from ralph_otel.progress.worktree import WorkTree\n"
         "kept = WorkTree(Path(sys.argv[1])).snapshot(); assert kept"
     )
     environment = {**os.environ, "TMPDIR": str(temporary)}
