@@ -12,7 +12,8 @@ from ralph_otel.events import Line
 from ralph_otel.journal import decode, encode
 from ralph_otel.state import RunState, States
 from ralph_otel.views import history
-from ralph_otel.views.history import OTHERS, Calls, History, Iteration, Tests, Usage, read
+from ralph_otel.views.history import OTHERS, History, read
+from ralph_otel.views.records import Calls, Iteration, ModelUsage, Tests
 from support.strategies import valid_line
 from support.tape import Tape, at
 
@@ -148,7 +149,7 @@ def test_tokens_and_cost_add_up_by_model_and_what_is_estimated_is_told_apart() -
     tape.add(2, "usage.measured", model="m", output_tokens=2, cost_usd=0.5, cost_source="estimated")
     tape.add(3, "usage.measured", cache_read_tokens=7)
     made = history_of(tape.lines)
-    assert made.models == {"m": Usage(1, 2, 0, 0, 1.5, 0.5), "": Usage(0, 0, 7, 0, 0.0, 0.0)}
+    assert made.models == {"m": ModelUsage(1, 2, 0, 0, 1.5, 0.5), "": ModelUsage(0, 0, 7, 0, 0.0, 0.0)}
     assert made.models["m"].tokens == 3
 
 

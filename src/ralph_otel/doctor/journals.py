@@ -174,7 +174,7 @@ def _dead(read: dict[Path, Folded]) -> Iterator[Finding]:
 
 
 def _not_sent(config: MetricsConfig, read: dict[Path, Folded]) -> Iterator[Finding]:
-    """Runs with spans of which no OTLP endpoint has taken any, see `ralph_otel.exporters.delivered`."""
+    """Runs with spans of which no OTLP endpoint has taken any, see `ralph_otel.exporters.delivery.delivered`."""
     target = config.target(MetricsExportFormat.OTLP)
     if MetricsExportFormat.OTLP not in config.export_format or not otlp.wanted("traces", target):
         return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from ralph_otel.exporters.delivered import DeliveredOnce
+    from ralph_otel.exporters.delivery.delivered import DeliveredOnce
 
 Signal = Literal["metrics", "traces", "logs"]
 _PROTOCOLS = ("grpc", "http/protobuf")
@@ -96,7 +96,7 @@ def metric_exporter(target: str | None = None) -> MetricExporter:
 
 def span_exporter(home: Path, target: str | None = None, again: bool = False) -> DeliveredOnce:
     """The exporter for spans, likewise; what it has delivered it notes in the home folder, and sends once."""
-    from ralph_otel.exporters.delivered import Delivered, DeliveredOnce
+    from ralph_otel.exporters.delivery.delivered import Delivered, DeliveredOnce
 
     how = protocol("traces", target)
     exporter: SpanExporter

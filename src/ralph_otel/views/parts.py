@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ralph_otel.events import Line
-from ralph_otel.views.history import Iteration
+from ralph_otel.views.records import Iteration
 
 MAX_PARTS = 20_000
 _MAX_OPEN = 1_000

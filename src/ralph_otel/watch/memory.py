@@ -1,8 +1,8 @@
 """What an earlier watch has exported already: how far it has recorded each journal.
 
-Without that, a restart would make the log records of a run once more; of spans `ralph_otel.exporters.delivered` knows
-who has them. It is written now and then, after everything up to there was recorded; after a kill the last seconds' log
-records are exported again rather than lost.
+Without that, a restart would make the log records of a run once more; of spans
+`ralph_otel.exporters.delivery.delivered` knows who has them. It is written now and then, after everything up to there
+was recorded; after a kill the last seconds' log records are exported again rather than lost.
 """
 
 from __future__ import annotations

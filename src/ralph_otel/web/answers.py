@@ -15,10 +15,11 @@ from typing import Any
 from ralph_otel.loop.result import GOOD
 from ralph_otel.runs import Folded
 from ralph_otel.state import States
-from ralph_otel.views.history import REDLINE, Iteration
+from ralph_otel.views.history import REDLINE
 from ralph_otel.views.live import FollowedJournal
 from ralph_otel.views.live_run import LiveRun
 from ralph_otel.views.parts import Part
+from ralph_otel.views.records import Iteration
 from ralph_otel.views.report.charts import Chart
 from ralph_otel.views.report.comparison import Comparison
 from ralph_otel.views.report.content import Report

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ralph_otel.config import MetricsConfig, MetricsExportFormat
-from ralph_otel.exporters.delivered import Delivered, slug
+from ralph_otel.exporters.delivery.delivered import Delivered, slug
 from ralph_otel.exporters.delivery.dropped import Dropped, Reason
 from ralph_otel.exporters.delivery.exporters import KeptLogs, KeptMetrics, KeptSpans, ids_by_run, ids_underway
 from ralph_otel.exporters.delivery.logged import Logged

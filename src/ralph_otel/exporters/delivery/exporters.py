@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from ralph_otel.catalog.attributes import RUN_ID
-from ralph_otel.exporters.delivered import Delivered, as_name, run_of
 from ralph_otel.exporters.delivery import payload
+from ralph_otel.exporters.delivery.delivered import Delivered, as_name, run_of
 from ralph_otel.exporters.delivery.logged import Logged
 from ralph_otel.exporters.delivery.queue import SEVERAL, DamagedError, Queue
 from ralph_otel.exporters.delivery.sender import Sender

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel.catalog.attributes import LOG_ID, RUN_ID
-from ralph_otel.exporters.delivered import as_name, slug
+from ralph_otel.exporters.delivery.delivered import as_name, slug
 from ralph_otel.journal import create_folder
 
 _MAX_RUNS = 1000

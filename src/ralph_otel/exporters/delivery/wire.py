@@ -19,9 +19,9 @@ from typing import Any
 import requests  # the exporters bring it
 
 from ralph_otel.exporters import otlp
-from ralph_otel.exporters.delivered import address
 from ralph_otel.exporters.delivery import payload
 from ralph_otel.exporters.delivery.answers import NO_REQUEST, Verdict, by_grpc, by_http, oversized, unreachable
+from ralph_otel.exporters.delivery.delivered import address
 from ralph_otel.exporters.otlp import Signal
 
 _MODULES = {

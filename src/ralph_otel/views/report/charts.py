@@ -13,7 +13,8 @@ from itertools import accumulate
 from statistics import fmean, median
 
 from ralph_otel.events import OUTCOMES
-from ralph_otel.views.history import REDLINE, History, Iteration
+from ralph_otel.views.history import REDLINE, History
+from ralph_otel.views.records import Iteration
 from ralph_otel.views.report import wording
 
 MOST = 150

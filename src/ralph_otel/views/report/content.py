@@ -14,7 +14,8 @@ from ralph_otel.processes import gone
 from ralph_otel.runs import Folded
 from ralph_otel.state import RunState
 from ralph_otel.tracecontext import host_name
-from ralph_otel.views.history import History, Iteration, read
+from ralph_otel.views.history import History, read
+from ralph_otel.views.records import Iteration
 from ralph_otel.views.report.comparison import Comparison, compare
 
 RANKED = 5

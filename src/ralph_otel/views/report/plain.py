@@ -28,7 +28,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from ralph_otel.views.history import Iteration, Reboot, Tests
+from ralph_otel.views.records import Iteration, Reboot, Tests
 from ralph_otel.views.report.comparison import FIGURES
 from ralph_otel.views.report.content import Report
 from ralph_otel.wording import iso

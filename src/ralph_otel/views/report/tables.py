@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ralph_otel.views.history import Calls, History, Iteration
+from ralph_otel.views.history import History
+from ralph_otel.views.records import Calls, Iteration
 from ralph_otel.views.report import wording
 from ralph_otel.views.report.comparison import EARLIER, FIGURES
 from ralph_otel.views.report.content import RANKED, Report

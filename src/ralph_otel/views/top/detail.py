@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from rich.text import Text
 
-from ralph_otel.views.history import REDLINE, Iteration
+from ralph_otel.views.history import REDLINE
+from ralph_otel.views.records import Iteration
 from ralph_otel.views.rows import Row
 from ralph_otel.views.top.marks import OUTCOME_MARKS, amount, dollars, gauge, joined, plain, span, strip, trend
 from ralph_otel.views.top.table import STATE_STYLES, context_style, lateness_style
