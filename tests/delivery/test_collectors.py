@@ -17,10 +17,11 @@ from bodies import logs
 from ralph_otel import MetricsCollector, MetricsConfig
 from ralph_otel.doctor import delivery
 from ralph_otel.doctor.findings import Level, Subject
-from ralph_otel.exporters.delivery import sender
+from ralph_otel.exporters.delivery import deliveries, sender
 from ralph_otel.exporters.delivery.deliveries import queues
 from ralph_otel.exporters.delivery.dropped import Dropped, Reason, read
 from ralph_otel.exporters.delivery.queue import Queue, State
+from ralph_otel.exporters.delivery.wire import Wire
 from ralph_otel.replay import replay
 from ralph_otel.signals.logs import RecordIds
 from support.ports import free_port, mute_server
@@ -88,6 +89,25 @@ def test_what_an_outage_left_the_next_collector_delivers_each_once(kind: Receive
         assert len(set(uids(received))) == len(uids(received)) == len(lines)
         assert dict(totals(received.taken("metrics"), "ralph_loop.iterations")) == dict.fromkeys(runs, 3)
         assert not waiting(home).total()
+
+
+def test_metrics_go_out_where_an_attempt_fails_before_their_exporter_is_made(
+    kind: Receiver, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender's thread begins at once with what an earlier process has left, and nobody answers."""
+
+    class Quick(sender.Sender):
+        def __init__(self, wire: Wire, *rest: Any) -> None:
+            super().__init__(wire, *rest)
+            wire.close()
+
+    monkeypatch.setattr(deliveries, "Sender", Quick)
+    port = free_port()
+    with kind(port) as received:
+        made = collector(port)
+        run = run_a_loop(made)
+        assert made.shutdown(60)
+        assert dict(totals(received.taken("metrics"), "ralph_loop.iterations")) == {run: 3}
 
 
 def killed(journal: Path, *further: str) -> None:

@@ -58,7 +58,8 @@ class Deliveries:
         """An exporter of metrics."""
         if self._metrics is None:  # there may be several pipelines of metrics, one after the other
             made, queue = self._wire("metrics")
-            self._metrics = KeptMetrics(self._sender(made, queue), made.exporter)
+            official = made.exporter  # before there is a sender, whose thread ends it where nobody answers
+            self._metrics = KeptMetrics(self._sender(made, queue), official)
         return self._metrics
 
     def logs(self) -> KeptLogs:
