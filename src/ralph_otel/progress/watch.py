@@ -174,7 +174,8 @@ class ProgressWatch(Onlooker):
         self._failures = 0
         turns = sorted(turns, key=lambda turn: turn.finished)
         changed = {file.path: file for file in (*self._later.values(), *files) if file.path not in self._held}
-        shares = share(changed.values(), turns, self._since, self._times)
+        unchanged = self._later.keys() - {file.path for file in files}
+        shares = share(changed.values(), turns, self._since, self._times, unchanged)
         self._before, self._since = after, now
         self._later = {file.path: file for file in shares.later}
         self._suspects = tuple(changed)[:_SUSPECTS]
