@@ -19,9 +19,10 @@ def turn(started: float, finished: float = 0.0) -> Turn:
     return Turn(JOURNAL, "run", "0" * 32, "0" * 16, round(started * S), round(finished * S))
 
 
-def shared(times: dict[str, list[float]], *turns: Turn, since: float = 0.0) -> Shares:
+def shared(times: dict[str, list[float]], *turns: Turn, since: float = 0.0, before: str = "") -> Shares:
     files = [FileChange(Path(name), False, 1) for name in times]
-    return share(files, turns, round(since * S), lambda path: [round(when * S) for when in times[path.name]])
+    known = [Path(name) for name in before]
+    return share(files, turns, round(since * S), lambda path: [round(when * S) for when in times[path.name]], known)
 
 
 def names(files: list[FileChange]) -> list[str]:
@@ -64,6 +65,11 @@ def test_a_file_of_which_nothing_is_known_is_the_last_ones_work() -> None:
 def test_a_clock_that_is_not_ours_is_not_believed() -> None:
     """A file that has changed since 9.5 cannot have been changed at 3, unless a file server says so."""
     assert names(shared({"a": [3.0]}, turn(10, 11), since=9.5).own[0]) == ["a"]
+
+
+def test_what_had_changed_long_before_the_last_look_is_still_the_work_of_its_iteration() -> None:
+    found = shared({"a": [20.5]}, turn(20, 26), turn(27, 28), since=25.0, before="a")
+    assert [names(own) for own in found.own] == [["a"], []]
 
 
 def test_of_iterations_side_by_side_the_last_to_end_gets_what_both_may_have_changed() -> None:

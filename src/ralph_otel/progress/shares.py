@@ -34,7 +34,11 @@ class Shares:
 
 
 def share(
-    files: Iterable[FileChange], turns: Sequence[Turn], since: int, times_of: Callable[[Path], list[int]]
+    files: Iterable[FileChange],
+    turns: Sequence[Turn],
+    since: int,
+    times_of: Callable[[Path], list[int]],
+    before: Collection[Path] = (),
 ) -> Shares:
     """Give each changed file to the iterations in which it was changed, as far as that is known.
 
@@ -44,10 +48,12 @@ def share(
         since: when the state was recorded that they have changed from, in Unix nanoseconds.
         times_of: when a file was changed, likewise, the last time last; nothing where that is not known: then it is
             the last iteration's work.
+        before: those that had been changed when the state was recorded: their times may well be earlier.
     """
     shares, end = Shares([[] for _ in turns], [], []), turns[-1].finished
     for file in files:
-        times = [end if when < since - _SKEW else when for when in times_of(file.path)] or [end]
+        earliest = 0 if file.path in before else since - _SKEW
+        times = [end if when < earliest else when for when in times_of(file.path)] or [end]
         shares.times += times
         owners = {index for when in times for index, turn in enumerate(turns) if turn.holds(when)}
         if owners:

@@ -196,7 +196,8 @@ class ProgressWatch(Onlooker):
         self._failures = 0
         turns = sorted(turns, key=lambda turn: turn.finished)
         changed = {file.path: file for file in (*self._later.values(), *files) if self._is_work(file.path)}
-        shares = share(changed.values(), turns, self._since, self._looks.changes)
+        unchanged = self._later.keys() - {file.path for file in files}
+        shares = share(changed.values(), turns, self._since, self._looks.changes, unchanged)
         counts, self._since = self._commits(tree, turns), now
         if counts is None:
             here = tree.commits(self._head, after.head) if after.head is not None else None
