@@ -208,7 +208,10 @@ def test_a_name_is_looked_up_once_an_export(monkeypatch: pytest.MonkeyPatch, rec
 
     def find(host: str, port: int, **kwargs: object) -> list[tuple[object, ...]]:
         looked_up.append(host)
-        addresses = (("127.0.0.1", free_port()), ("127.0.0.1", port))  # as localhost has ::1 first, where nobody listens
+        addresses = (
+            ("127.0.0.1", free_port()),
+            ("127.0.0.1", port),
+        )  # as localhost has ::1 first, where nobody listens
         return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", address) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", find)
