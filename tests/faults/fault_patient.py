@@ -1,4 +1,4 @@
-"""The command `ralph-otel` with as much time at its end as a busy machine needs: for tests of what arrives, not when."""
+"""The command `ralph-otel` with as much time at its end as a busy machine needs: for what arrives, however late."""
 
 from __future__ import annotations
 
