@@ -11,7 +11,7 @@ from typing import Any
 
 from stack.errors import Refused, StackError
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy that the environment names knows nothing of 127.0.0.1."""
 

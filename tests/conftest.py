@@ -93,7 +93,7 @@ def _end_registered() -> None:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What ralph-otel has said to a person in this test, one line each, but nothing of an earlier one's threads."""
+    """What ralph-otel has said to a person in this test, one line each; not what a thread of an earlier one says."""
     lines: list[str] = []
     earlier = set(threading.enumerate()) - {threading.current_thread()}
 

@@ -15,12 +15,15 @@ FOLDER = ROOT / "benchmarks"
 PAGE = ROOT / "docs" / "performance.md"
 MEASUREMENTS = sorted(path.stem for path in FOLDER.glob("*.py") if "\ndef measure(" in path.read_text(encoding="utf-8"))
 
-pytestmark = pytest.mark.skipif(not MEASUREMENTS, reason="an unpacked source distribution has no benchmarks")
+pytestmark = [
+    pytest.mark.skipif(not MEASUREMENTS, reason="an unpacked source distribution has no benchmarks"),
+    pytest.mark.timeout(600),  # a machine that is busy takes far longer than half a minute
+]
 
 
 def benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=110
+        [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=500
     )
 
 

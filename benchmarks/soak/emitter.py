@@ -126,7 +126,7 @@ class Lane:
 def long(accounts: Path, seed: str, pace: Pace) -> None:
     """The process that lives on."""
     collector = ralph_otel.register()
-    collector.wait_ready()
+    collector.wait_ready(60.0)
     lanes = [Lane(collector, accounts, random.Random(f"{seed}/{n}"), pace, 1 / LANES) for n in range(LANES)]
     _say(instance=collector.instance_id, prometheus=collector.prometheus_url)
     threads = [threading.Thread(target=lane.run, name=f"lane-{n}") for n, lane in enumerate(lanes)]

@@ -81,6 +81,11 @@ class Account:
         self._map.close()
 
 
+def works(path: Path) -> bool:
+    """Whether the loop of an account has done an iteration."""
+    return any(path.read_bytes()[: _FORMAT.size])
+
+
 def read(path: Path) -> tuple[Counts, Counts]:
     """The least and the most that the loop of an account has done."""
     data = path.read_bytes()

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks.processes import clean
 from benchmarks.soak.audit import Audit, audit
+from benchmarks.soak.figures import works
 from benchmarks.soak.looks import WATCHED, Look, Looker, Trend, trend, waiting
 from benchmarks.soak.receiver import Receiver
 from ralph_otel import MetricsConfig
@@ -25,7 +26,7 @@ _ROOT = Path(__file__).parent.parent.parent
 _KINDS = ("lives on", "SIGKILL", "SIGTERM")
 """Of processes; the folders of their accounts are called so, too."""
 _LIFE = (4.0, 30.0)
-"""Seconds after which a process is ended, at the least and at the most."""
+"""Seconds from its first iteration after which a process is ended, at the least and at the most."""
 _RATE = 20
 """Iterations a second of a process that is ended."""
 _QUIET = 6.0
@@ -128,10 +129,17 @@ class Ended(threading.Thread):
             life = dice.uniform(*_LIFE)
             arguments = ["short", str(self._accounts), f"{self._seed}/{self._how.name}/{self.ended}", "1000000"]
             with start(self._home, self._environment, *arguments, str(1_000_000 / _RATE), "1e9") as process:
+                while process.poll() is None and not self._works():
+                    time.sleep(0.05)
                 self._over.wait(life)
                 process.send_signal(self._how)
                 process.wait(60)
             self.ended += 1
+
+    def _works(self) -> bool:
+        """Whether the latest process has done an iteration; each has a folder of accounts, with one in it."""
+        accounts = list(self._accounts.glob("*/*"))
+        return len(accounts) > self.ended and all(map(works, accounts))
 
     def stop(self) -> None:
         """End the last one."""

@@ -25,17 +25,17 @@ SCRIPT = """
                 it.tests(passed=41, failed=1 if behaviour == "clumsy" else 0)
                 it.progress(0.4, files_changed=2)
                 if number == 3 and behaviour == "slow":
-                    time.sleep(2.1)
+                    time.sleep(5.1)
                 if number == 3 and behaviour in ("fails", "fails late"):
                     it.fail("timeout")
             if number == 2 and behaviour == "reboots":
                 with loop.reboot("redline", context_percent=88):
                     pass
             if number == 2 and behaviour in ("fails late", "waits"):
-                collector.flush(5)
+                collector.flush(60)
                 print("two", flush=True)
                 sys.stdin.readline()
-    collector.flush(5)
+    collector.flush(60)
 """
 
 
@@ -78,7 +78,7 @@ def begin(name: str, behaviour: str, home: Path, **environment: str) -> subproce
 
 def end(process: subprocess.Popen[str], name: str, home: Path) -> Finished:
     """Let it go on, if it waits, and wait for its end; what its journal says."""
-    process.communicate("go on\n", timeout=60)
+    process.communicate("go on\n", timeout=100)
     assert process.returncode == 0
     for path in (home / "runs").glob("*.jsonl"):
         lines = lines_of(path)

@@ -227,8 +227,8 @@ def test_an_answer_that_is_no_otlp_is_an_answer_all_the_same(make: Make) -> None
             connection, _ = server.accept()
             with connection, connection.makefile("rb") as request:
                 request.readline()
-                headers = parse_headers(request)
-                request.read(int(headers["Content-Length"]))  # or the end of the connection would be a reset
+                size = int(parse_headers(request)["Content-Length"])
+                request.read(size)  # or the end of the connection would be a reset
                 connection.sendall(page)
                 seen.set()
 

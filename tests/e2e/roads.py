@@ -34,11 +34,16 @@ for path in sys.argv[2:]:
     recorder.follow(Path(path))
 recorder.start()
 sys.stdin.read()
-recorder.stop(5)
+recorder.stop(20)
 """
 """Follows journals until its standard input ends; takes an instance id, and their paths."""
-_SECONDS = 30.0
+_SECONDS = 80.0
 """For everything to arrive; then what has arrived is looked at as it is."""
+
+
+_SETTLED = 2.5
+"""Seconds in which every sum would come once more, if there were more: what is sent by StatsD comes in pieces."""
+_SUMS = ("_total", "_count", "_sum", "_bucket")
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,7 @@ def recorders(backends: Backends, folder: Path) -> Iterator[None]:
             assert process.stdin is not None
             process.stdin.close()
         for process in processes:
-            process.wait(30)
+            process.wait(60)
 
 
 @dataclass(frozen=True)
@@ -198,16 +203,20 @@ class Arrived:
 
 
 def arrived(backends: Backends, road: Road, variant: Variant, names: set[str]) -> Arrived:
-    """What arrives by a road, once there is something of every name and all events are counted."""
+    """What arrives by a road, once there is something of every name, all events are counted, and no sum grows more."""
     client, deadline = road.client(backends), time.monotonic() + _SECONDS
     own = instance_of(road, variant)
+    events = len(variant.lines) * (len(VARIANTS) if road.by_tags else 1)  # what has no instance is of all recorders
+    before: dict[frozenset[tuple[str, str]], float] = {}
     while True:
         samples = client.query(road.series(backends, own))
+        sums = {frozenset(each.labels.items()): each.value for each in samples if each.name.endswith(_SUMS)}
         counted = sum(sample.value for sample in samples if sample.name == "ralph_otel_events_total")
-        complete = counted >= len(variant.lines) and names <= {sample.name for sample in samples}
+        complete = counted >= events and names <= {sample.name for sample in samples} and sums == before
         if complete or time.monotonic() > deadline:
             return Arrived(samples, _types(samples, client, road.targets and road.targets(backends, own)))
-        time.sleep(0.3)
+        before = sums
+        time.sleep(_SETTLED)
 
 
 def _types(samples: list[Sample], client: PrometheusClient, targets: str | None) -> dict[str, str]:

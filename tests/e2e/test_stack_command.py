@@ -32,9 +32,9 @@ def test_it_prints_where_everything_is_and_ends_with_ctrl_c(backends: Backends, 
         run = project.run("sh", "-c", loop.replace("./ralph.sh", shell))
         until(lambda: [span.name for span in jaeger.trace(run.trace_id) if not span.parent_id] == ["loop bash"])
         asked = f'ralph_loop_runs_total{{instance="{run.id}"}}'
-        until(lambda: [sample.value for sample in prometheus.query(asked)] == [1], 40, "for the shipped interval")
+        until(lambda: [sample.value for sample in prometheus.query(asked)] == [1], 100, "for the shipped interval")
         os.killpg(process.pid, signal.SIGINT)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=100)
     assert (process.returncode, rest.strip()) == (0, "stack: stopping")
     assert len(children) == 3
     assert not any(child.is_running() for child in children)
@@ -51,7 +51,7 @@ def test_two_that_start_at_once_have_ports_of_their_own(backends: Backends, tmp_
     said = [_until_started(process) for process in both]
     for process in both:
         process.send_signal(signal.SIGINT)
-    last = [process.communicate(timeout=30)[0] for process in both]
+    last = [process.communicate(timeout=100)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], (said, last)
     for name in ("Prometheus", "Jaeger"):
         assert len({_address(name, text) for text in said}) == 2

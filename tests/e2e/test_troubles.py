@@ -70,8 +70,8 @@ def test_prometheus_evaluates_every_rule(staged: Staged) -> None:
 
 @pytest.mark.parametrize(("trouble", "alert"), CASES)
 def test_an_alert_fires_in_its_trouble(staged: Staged, trouble: Trouble, alert: str) -> None:
+    until(lambda: all(labels_of(alert, trouble, staged).values()), what=f"for the journal of {trouble.name}")
     labels = labels_of(alert, trouble, staged)
-    assert all(labels.values()), labels
     until(lambda: fires(staged, alert, labels), _SECONDS, f"for {alert} about {labels}", pause=0.5)
 
 
@@ -83,8 +83,8 @@ def test_the_crash_of_a_scraped_loop_is_told(staged: Staged) -> None:
 
 
 def test_nothing_ever_fired_about_the_healthy_loop(staged: Staged) -> None:
-    iterations = staged.prometheus.query(f'sum(ralph_loop_iterations_total{{ralph_loop_name="{HEALTHY.name}"}})')
-    assert iterations[0].value > 10
+    enough = f'sum(ralph_loop_iterations_total{{ralph_loop_name="{HEALTHY.name}"}}) > 10'
+    until(lambda: staged.prometheus.query(enough), what="for iterations of the healthy loop", pause=0.5)
     of = f'ralph_loop_name="{HEALTHY.name}"'
     assert staged.prometheus.query(f'max_over_time(ALERTS{{alertstate="firing", {of}}}[10m])') == []
     of = f'instance="{staged.run_of(HEALTHY.name)}"'

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from fault_scene import OURS, Scene
+from fault_scene import PATIENT, Scene
 
 from support.waiting import until
 
@@ -52,8 +52,9 @@ class Launched:
 
     def _is_runner(self, process: psutil.Process) -> bool:
         """There are others for moments, and one that only takes signals."""
+        words, ours = self.command[1:], PATIENT[-1]
         with contextlib.suppress(psutil.Error):
-            return process.cmdline()[-len(self.command) + 1 :] == self.command[1:] and OURS[-1] not in process.cmdline()
+            return process.cmdline()[-len(words) :] == words and ours not in process.cmdline()
         return False
 
     def go_on(self, *iterations: int) -> None:
@@ -80,8 +81,8 @@ def launched(scene: Scene, runner: str, below: bool = True, recorded: bool = Tru
     (scene.folder / "my").mkdir()
     (scene.folder / "my" / "RALPH.md").write_text("---\nagent: claude -p\n---\nGo on.\n")
     scene.variables["PATH"] = f"{scene.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    process = scene.start(RUNNERS[runner], *([*OURS, "run", "--"] if below else ()))
+    process = scene.start(RUNNERS[runner], *([*PATIENT, "run", "--"] if below else ()))
     scene.wait_for("waits")
     if below and recorded:
-        until(lambda: any(b'"iteration":6' in path.read_bytes() for path in scene.journals()), 60, "for iteration 6")
+        until(lambda: any(b'"iteration":6' in path.read_bytes() for path in scene.journals()), what="for iteration 6")
     return Launched(scene, process, RUNNERS[runner], below)

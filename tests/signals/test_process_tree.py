@@ -29,7 +29,7 @@ def shell() -> Iterator[subprocess.Popen[bytes]]:
     yield process
     for child in psutil.Process(process.pid).children():
         child.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def write_children(proc: Path, pid: int, children: dict[int, str]) -> None:

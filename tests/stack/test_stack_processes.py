@@ -84,7 +84,15 @@ time.sleep(60)
         pid = int(parent.stdout.readline())
         assert answers(f"http://{HOST}:{port}/")
         parent.send_signal(signal.SIGKILL)
-    until(lambda: not psutil.pid_exists(pid), what="for the end of what a killed process has started")
+    until(lambda: not lives(pid), what="for the end of what a killed process has started")
+
+
+def lives(pid: int) -> bool:
+    """Whether a process has not ended, be it that nobody asks how."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_the_preferred_port_is_taken_if_it_is_free_and_else_the_next_that_is() -> None:
