@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ralph_otel.mixin.alerts.alert import About, Alert, Expressions, Severity
+from ralph_otel.mixin.alerts.alert import INSTANCE, About, Alert, Expressions, Severity
 from ralph_otel.mixin.names import PROCESS
 from ralph_otel.mixin.promql import any_of, grown, marked, total
 
@@ -50,9 +50,9 @@ def _dropping(e: Expressions) -> Alert:
             )
         ),
         "ralph-otel loses events",
-        "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run {{ $labels.instance }}): "
-        "its figures are incomplete. Look whether the disk of the journals is full or not writable, and ask ralph-otel "
-        "doctor what was given up and why.",
+        "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run "
+        f"{INSTANCE}): its figures are incomplete. Look whether the disk of the journals is full or not writable, and "
+        "ask ralph-otel doctor what was given up and why.",
         ("bad_lines",),
         about=About.RECORDER,
     )
