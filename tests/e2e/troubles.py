@@ -191,8 +191,8 @@ def staged(folder: Path, backends: Backends) -> Iterator[Staged]:
         for trouble, process in started:
             if trouble.killed:
                 _kill(stage, trouble, process)
-        port = {"RALPH_OTEL_EXPORT_TARGET": stage.address_of("vanishes-scraped")}
-        stack.enter_context(_started(stage, replace(HEIR, agent={**HEIR.agent, **port})))
+        target = {"RALPH_OTEL_EXPORT_TARGET": stage.address_of("vanishes-scraped")}
+        stack.enter_context(_started(stage, replace(HEIR, agent={**HEIR.agent, **target})))
         yield stage
 
 
