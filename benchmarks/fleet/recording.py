@@ -1,7 +1,8 @@
 """The recorders of many loops in one process: each with its own journal, pipeline, resource, exporter and threads.
 
-It is what `register()` runs beside a loop, with what waits for the agent on disk, but for the sampling of the process's resources, which would be those of all
-loops here. Where a loop ends, its recorder ends, as it does at the exit of a process.
+It is what `register()` runs beside a loop, with what waits for the agent on disk, but for the sampling of the process's
+resources, which would be those of all loops here. Where a loop ends, its recorder ends, as it does at the exit of a
+process.
 """
 
 from __future__ import annotations
