@@ -144,6 +144,12 @@ def test_the_dead_stay_listed_for_an_hour(tmp_path: Path, ended: str) -> None:
         assert not theirs.exists()
 
 
+def test_of_many_dead_the_last_ten_stay(tmp_path: Path, ended: str) -> None:
+    for number in range(13):
+        of_the_dead(tmp_path, ended, time.time() - 1000 + number).rename(tmp_path / f"{number:02}.json")
+    assert sweep_targets(tmp_path) == [tmp_path / f"{number:02}.json" for number in range(3)]
+
+
 def test_only_the_files_of_processes_that_are_gone_are_swept(tmp_path: Path, ended: str) -> None:
     mine = write_target(tmp_path, "mine", ("127.0.0.1", 1), {})
     theirs = of_the_dead(tmp_path, ended, time.time() - 3700)

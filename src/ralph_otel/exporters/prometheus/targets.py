@@ -15,7 +15,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ is there because a folder may be shared: a process id means nothing in another c
 metrics by OTLP says so, for one Prometheus should not count it twice: a relabelling rule can drop it."""
 _LISTED = 3600.0
 """Seconds that the dead stay listed: as long as the alert about a loop that vanished goes on by default."""
+_MOST = 10
+"""And so many of them at a time: a loop that is started and killed again and again."""
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What to scrape instead of an address that only means all addresses."""
 
@@ -102,23 +104,31 @@ def remove_target(folder: Path, instance: str) -> None:
 def sweep_targets(folder: Path) -> list[Path]:
     """Remove the files of processes of this machine that were found gone long ago, and return which; raises nothing.
 
-    Those that are found now are marked, and stay for an hour. Files that `write_target` did not write, or that another
-    host wrote, stay.
+    Those that are found now are marked, and stay for an hour, but no more than the last ten. Files that `write_target`
+    did not write, or that another host wrote, stay.
     """
-    swept, now = [], time.time()
-    for path in sorted(folder.glob("*.json")):
+    now = time.time()
+    dead = sorted(_found_gone(folder, now), reverse=True)
+    # A clock that was set back is no reason to wait.
+    swept = [path for number, (gone, path) in enumerate(dead) if abs(now - gone) >= _LISTED or number >= _MOST]
+    for path in swept:
+        with suppress(OSError):
+            path.unlink()
+    return sorted(swept)
+
+
+def _found_gone(folder: Path, now: float) -> Iterator[tuple[float, Path]]:
+    """The files of the dead, and when each was found so, in Unix seconds: those that are found now are marked."""
+    for path in folder.glob("*.json"):
         with suppress(OSError):
             content = _of_the_dead(path)
             if content is None:
                 continue
             labels = content[0]["labels"]
             if _GONE not in labels:
-                labels[_GONE] = str(round(now))
+                labels[_GONE] = str(now)
                 _write(path, content)
-            elif abs(now - _seconds(labels[_GONE])) >= _LISTED:  # a clock that was set back is no reason to wait
-                path.unlink()
-                swept.append(path)
-    return swept
+            yield _seconds(labels[_GONE]), path
 
 
 def _write(path: Path, content: Content) -> None:
