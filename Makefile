@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
 
-.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet soak lock clean seen faults
+.PHONY: help demo test integration e2e stack docs pictures oldest bench fleet sizing soak lock clean seen faults
 
 help:
 	@echo 'make demo    see a loop run, with its metrics'
@@ -27,6 +27,7 @@ help:
 	@echo 'make oldest  the tests with the oldest versions of what pyproject.toml asks for'
 	@echo 'make bench   what it costs the loop'
 	@echo 'make fleet   1,000 loops through agents and a gateway to Prometheus, with what each takes'
+	@echo 'make sizing  docs/sizing.md anew, on a machine that does nothing else for half an hour'
 	@echo 'make soak    a million iterations with faults throughout, in 20 minutes: does anything grow, is all counted'
 	@echo 'make lock    constraints.txt with the newest versions, by Python 3.11'
 	@echo 'make clean   remove what these have made'
@@ -72,6 +73,12 @@ bench: $(READY)
 
 fleet: $(READY)
 	$(BIN)/python -m benchmarks.fleet
+
+# The road that is scraped loses figures when the gateway is killed, as the page says, and so ends with 1.
+sizing: $(READY)
+	$(BIN)/python -m benchmarks.fleet --write
+	for road in otlp-only remote-write; do $(BIN)/python -m benchmarks.fleet --write --road $$road 1000 || exit; done
+	-$(BIN)/python -m benchmarks.fleet --write --road scrape 1000
 
 # Shorter, say: make soak SOAK='--iterations 20000 --minutes 1'
 soak: $(READY)

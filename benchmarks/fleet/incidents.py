@@ -60,4 +60,4 @@ INCIDENTS = (
     ),
 )
 """In the order of their times. Loops end after 70 % of the time at the earliest, so no agent is away then: what a loop
-cannot hand to the agent on its own machine when it ends is in its journal only, and no Collector can help."""
+cannot hand to the agent on its own machine when it ends waits there for the next loop, and here none starts."""

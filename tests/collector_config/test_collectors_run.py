@@ -48,21 +48,49 @@ def all_spans(jaeger: Jaeger, loop: Finished) -> Callable[[], bool]:
 # -- each file ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("files", [(name,) for name in ALONE] + [(below, over) for over, below in OVERLAYS.items()])
-def test_the_collector_takes_a_file_with_what_its_comment_requires(
-    files: tuple[str, ...], tmp_path: Path, certificate: tuple[Path, Path]
-) -> None:
-    needed = {name for file in files for name in names_in(said_of_variables((COLLECTOR / file).read_text())[0])}
-    given = dict.fromkeys(needed, "127.0.0.1:1") | {
+FILES = [(name,) for name in ALONE] + [(below, over) for over, below in OVERLAYS.items()]
+
+
+def needed(file: str) -> set[str]:
+    """The variables that a file requires; an overlay names one below that it does without."""
+    required = names_in(said_of_variables((COLLECTOR / file).read_text())[0])
+    return required - ({"GATEWAY_TOKEN"} if file in OVERLAYS else set())
+
+
+def whole(files: tuple[str, ...], folder: Path, certificate: tuple[Path, Path]) -> dict[str, str]:
+    """An environment with everything that files require."""
+    return dict.fromkeys(set[str]().union(*map(needed, files)), "127.0.0.1:1") | {
         "GATEWAY_CERT_FILE": str(certificate[0]),
         "GATEWAY_KEY_FILE": str(certificate[1]),
-        "STORAGE_DIR": str(tmp_path),
+        "STORAGE_DIR": str(folder),
         "REMOTE_WRITE_URL": "http://127.0.0.1:1/api/v1/write",
         "METRICS_OTLP_URL": "http://127.0.0.1:1/otlp",
     }
-    words = [word for file in files for word in ("--config", str(COLLECTOR / file))]
-    done = subprocess.run([str(find("otelcol")), "validate", *words], env=given, capture_output=True, text=True)
+
+
+def otelcol(files: tuple[str, ...], given: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    configs = [word for file in files for word in ("--config", str(COLLECTOR / file))]
+    command = [str(find("otelcol")), *words, *configs]
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("files", FILES)
+def test_the_collector_takes_a_file_with_what_its_comment_requires(
+    files: tuple[str, ...], tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    done = otelcol(files, whole(files, tmp_path, certificate), "validate")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("files", "lacking"), [(files, name) for files in FILES for name in sorted(needed(files[-1]))])
+def test_the_collector_does_not_start_without_a_variable_and_names_it(
+    files: tuple[str, ...], lacking: str, tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    given = whole(files, tmp_path, certificate)
+    del given[lacking]
+    done = otelcol(files, given)
+    assert done.returncode == 1
+    assert f'unset environment variable\t{{"name": "{lacking}"}}' in done.stderr
 
 
 # -- the road of a fleet -----------------------------------------------------------------------------------------------

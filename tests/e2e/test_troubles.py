@@ -17,7 +17,7 @@ import pytest
 import troubles
 from backends import Backends
 from stack.backends import SHIPPED
-from troubles import EVERYTHING, HEALTHY, TROUBLES, Staged, Trouble
+from troubles import EVERYTHING, HEALTHY, HEIR, TROUBLES, Staged, Trouble
 
 from ralph_otel.mixin import alerts
 from ralph_otel.mixin.alerts import About
@@ -80,6 +80,15 @@ def test_the_crash_of_a_scraped_loop_is_told(staged: Staged) -> None:
     labels = {"ralph_loop_name": "crashes-scraped", "job": "ralph-loop"}
     either = ("RalphLoopCrashed", "RalphLoopVanished")
     until(lambda: any(fires(staged, alert, labels) for alert in either), _SECONDS, f"for one of {either}", pause=0.5)
+
+
+def test_the_heir_to_a_port_is_not_taken_for_the_loop_that_was_killed(staged: Staged) -> None:
+    until(lambda: staged.run_of(HEIR.name), what="for the heir's run")
+    heir, killed = (f'instance="{staged.run_of(name)}"' for name in (HEIR.name, "vanishes-scraped"))
+    until(lambda: staged.prometheus.query(f"up{{{heir}}} == 1"), _SECONDS, "for the heir in Prometheus", pause=0.5)
+    assert staged.address_of(HEIR.name) == staged.address_of("vanishes-scraped")
+    assert staged.prometheus.query(f"up{{{killed}}}")[0].value == 0
+    assert staged.prometheus.query(f'last_over_time({{{killed}, ralph_loop_name="{HEIR.name}"}}[10m])') == []
 
 
 def test_nothing_ever_fired_about_the_healthy_loop(staged: Staged) -> None:

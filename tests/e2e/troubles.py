@@ -8,6 +8,7 @@ What is scaled down are times alone: numbers of iterations, budgets and ratios a
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,7 +38,7 @@ SETTINGS = {
     "patience": "0.05",
     "stuck_without_history": "20s",
     "stuck_floor": "20s",
-    "gone_for": "15s",
+    "gone_for": "30s",
 }
 """Of `ralph-otel mixin --set`."""
 _RETAINED = "yaml:exporters::otlp_grpc/jaeger::sending_queue: {sizer: requests, queue_size: 5}"
@@ -118,6 +119,8 @@ TROUBLES = (
     Trouble("refused", _loop(), ("RalphTelemetryDropping",), {"EDITS": "1"}, road="refusal"),
     Trouble("unheard", _loop(), ("RalphCollectorQueueFull", "RalphCollectorDropping"), road="dead end"),
 )
+HEIR = Trouble("inherits", (*_RUN, _FOR_EVER), agent={"SLEEP": "1000"}, road="direct")
+"""Starts on the port of the scraped loop that has vanished."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,11 @@ class Staged:
             if newline and decode(first).get("name") == loop:
                 return journal.stem
         return ""
+
+    def address_of(self, loop: str) -> str:
+        """Where a loop is scraped, host:port."""
+        [target] = json.loads((self.home / "targets" / f"{self.run_of(loop)}.json").read_bytes())
+        return str(target["targets"][0])
 
     def environment(self, road: str, **variables: str) -> dict[str, str]:
         """The environment that makes a loop send by a road."""
@@ -183,6 +191,8 @@ def staged(folder: Path, backends: Backends) -> Iterator[Staged]:
         for trouble, process in started:
             if trouble.killed:
                 _kill(stage, trouble, process)
+        target = {"RALPH_OTEL_EXPORT_TARGET": stage.address_of("vanishes-scraped")}
+        stack.enter_context(_started(stage, replace(HEIR, agent={**HEIR.agent, **target})))
         yield stage
 
 

@@ -5,7 +5,12 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
@@ -26,6 +31,7 @@ def test_a_target_file_is_what_prometheus_reads(tmp_path: Path) -> None:
                 "loop_name": "fix-bugs",
                 "__meta_ralph_host": socket.gethostname(),
                 "__meta_ralph_pid": str(os.getpid()),
+                "__param_instance": "run-1",
             },
         }
     ]
@@ -105,14 +111,49 @@ def test_removing_what_is_not_there_is_harmless(tmp_path: Path) -> None:
     remove_target(tmp_path / "missing", "x")
 
 
-def test_only_the_files_of_processes_that_are_gone_are_swept(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+@pytest.fixture
+def ended() -> str:
+    """The id of a process that is gone."""
+    words = [sys.executable, "-c", "import os; print(os.getpid())"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def of_the_dead(folder: Path, ended: str, gone: float | None = None) -> Path:
+    """The file of a process that is gone, and was found so at that time."""
+    path = write_target(folder, "theirs", ("127.0.0.1", 2), {})
+    content = json.loads(path.read_text())
+    content[0]["labels"] |= {"__meta_ralph_pid": ended} | ({"__meta_ralph_gone": str(gone)} if gone else {})
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_the_dead_stay_listed_for_an_hour(tmp_path: Path, ended: str) -> None:
+    theirs = of_the_dead(tmp_path, ended)
+    before = json.loads(theirs.read_text())[0]
+    assert sweep_targets(tmp_path) == []
+    after = json.loads(theirs.read_text())[0]
+    assert time.time() - float(after["labels"].pop("__meta_ralph_gone")) < 60
+    assert after == before
+    assert theirs.stat().st_mode & 0o777 == 0o644
+    assert sweep_targets(tmp_path) == []
+    of_the_dead(tmp_path, ended, time.time() - 3500)
+    assert sweep_targets(tmp_path) == []
+    for gone in (time.time() - 3700, time.time() + 3700):  # or the clock has been set back
+        of_the_dead(tmp_path, ended, gone)
+        assert sweep_targets(tmp_path) == [theirs]
+        assert not theirs.exists()
+
+
+def test_of_many_dead_the_last_ten_stay(tmp_path: Path, ended: str) -> None:
+    for number in range(13):
+        of_the_dead(tmp_path, ended, time.time() - 1000 + number).rename(tmp_path / f"{number:02}.json")
+    assert sweep_targets(tmp_path) == [tmp_path / f"{number:02}.json" for number in range(3)]
+
+
+def test_only_the_files_of_processes_that_are_gone_are_swept(tmp_path: Path, ended: str) -> None:
     mine = write_target(tmp_path, "mine", ("127.0.0.1", 1), {})
-    theirs = write_target(tmp_path, "theirs", ("127.0.0.1", 2), {})
-    theirs.write_text(theirs.read_text().replace(str(os.getpid()), ended))
-    elsewhere = write_target(tmp_path, "elsewhere", ("127.0.0.1", 3), {})
+    theirs = of_the_dead(tmp_path, ended, time.time() - 3700)
+    elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_text(theirs.read_text().replace(socket.gethostname(), "another-container"))
     others = [tmp_path / name for name in ("own.json", "torn.json", "list.json", "pid.json", "note.txt")]
     contents = ('[{"targets": ["a:1"], "labels": {}}]', '[{"tar', "[]", theirs.read_text().replace(ended, "x"), ended)
@@ -124,3 +165,29 @@ def test_only_the_files_of_processes_that_are_gone_are_swept(tmp_path: Path) -> 
 
 def test_a_missing_folder_has_nothing_to_sweep(tmp_path: Path) -> None:
     assert sweep_targets(tmp_path / "missing") == []
+
+
+def test_who_has_the_port_of_a_killed_loop_does_not_answer_for_it(home: Path, make_collector: Make, ended: str) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    host, _, port = address.partition(":")
+    write_target(home / "targets", "killed (ä) & more", (host, int(port)), {"instance": "killed"})
+    [killed] = (home / "targets").iterdir()
+    killed.write_text(killed.read_text().replace(str(os.getpid()), ended))
+    collector = make_collector(export_format="prometheus", export_target=address)
+    with collector.loop("fix-bugs"):
+        assert collector.wait_ready()
+        files = sorted((home / "targets").iterdir())
+        assert len(files) == 2
+        answers = {path.name: scraped(json.loads(path.read_text())[0]) for path in files}
+        assert answers == {killed.name: 410, f"{collector.instance_id}.json": 200}
+
+
+def scraped(target: dict[str, Any]) -> int:
+    """The status that Prometheus gets for a target: it adds the labels `__param_…` to the address."""
+    asked = urlencode({"instance": target["labels"]["__param_instance"]})
+    try:
+        with urlopen(f"http://{target['targets'][0]}/metrics?{asked}", timeout=10) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        error.close()
+        return error.code

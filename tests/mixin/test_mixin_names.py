@@ -96,7 +96,7 @@ def test_every_metric_and_label_in_every_query_is_in_the_catalog(config: MixinCo
         for problem in problems_of(selector, known)
     ]
     assert problems == []
-    labels = set.union(*known.values()) | {"lost"}
+    labels = set.union(*known.values()) | {"lost", "exported_instance"}
     assert {label for each in every.values() for label in grouping_labels(each)} <= labels
 
 

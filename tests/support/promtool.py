@@ -6,6 +6,7 @@ A series is a list with a value a minute, None where there was no sample.
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Any
 import yaml
 
 Values = Sequence[float | None]
+STALE = float("nan")
+"""Instead of a value: a target that Prometheus has no more, and so the end of its series."""
 Labels = Mapping[str, str]
 
 
@@ -109,4 +112,6 @@ def _quoted(value: str) -> str:
 
 
 def _written(value: float | None) -> str:
-    return "_" if value is None else repr(value)
+    if value is None:
+        return "_"
+    return "stale" if math.isnan(value) else repr(value)

@@ -39,6 +39,11 @@ class Duration(str):
         number, unit = re.findall(r"[0-9]+|[a-z]", self)
         return int(number) * _UNITS[unit]
 
+    def part(self, fraction: float) -> Duration:
+        """A part of it, a second at least."""
+        seconds = max(1, round(self.seconds * fraction))
+        return Duration(f"{seconds}s" if seconds % 60 else f"{seconds // 60}m")
+
 
 def _limit(default: float, doc: str) -> Any:
     """A number to compare with: not negative."""

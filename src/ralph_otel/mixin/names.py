@@ -15,10 +15,13 @@ def label(attribute: Attribute) -> str:
 
 LOOP = ("job", label(LOOP_NAME), label(RUNNER))
 """The labels of a loop, whatever its runs."""
-RUN = ("job", "instance", label(LOOP_NAME), label(RUNNER))
-"""The labels of a run: `instance` is the run id, or that of the process that records several runs."""
-PROCESS = ("job", "instance")
-"""The labels of what records runs."""
+TARGET = ("job", "instance")
+"""The labels of what Prometheus scrapes."""
+PROCESS = (*TARGET, "exported_instance")
+"""The labels of what records runs. Its files for node_exporter have the instance under the last, unless that is scraped
+with `honor_labels`: all files of a machine then have one `instance`, node_exporter's."""
+RUN = (*PROCESS, label(LOOP_NAME), label(RUNNER))
+"""The labels of a run: the instance is the run id, or that of the process that records several runs."""
 
 _PARTS = ("_bucket", "_sum", "_count")
 

@@ -9,6 +9,7 @@ from typing import Any
 from ralph_otel.config import MetricsConfig, MetricsExportFormat, address_of, is_textfile
 from ralph_otel.exporters.prometheus.server import PrometheusServer, Read
 from ralph_otel.exporters.prometheus.targets import remove_target, sweep_targets, target_labels, write_target
+from ralph_otel.exporters.values import encodable
 from ralph_otel.notices import notice, shown
 from ralph_otel.serving import WebConfigError, admit
 
@@ -30,7 +31,7 @@ class Endpoint:
         self._instance_id = instance_id
 
     def announce(self, resource: Mapping[str, Any], pushes: bool) -> None:
-        """Write the file, and sweep those of the dead.
+        """Write the file, and sweep those of the long dead.
 
         Args:
             resource: the resource's attributes.
@@ -50,7 +51,7 @@ class Endpoint:
 
         Args:
             crashed: whether a run has crashed. Who scrapes may not have seen that yet: then the file stays, and a
-                target that does not answer says so, until the next loop sweeps it.
+                target that does not answer says so.
         """
         if not crashed:
             remove_target(self._targets, self._instance_id)
@@ -77,7 +78,8 @@ def serve(config: MetricsConfig, instance_id: str, read: Read) -> Endpoint | Non
     host, port = address
     try:
         admission = admit(config, host, "prometheus endpoint")
-        server = PrometheusServer(read, admission, port, last_port=_LAST_PORT if target is None else port)
+        last_port = _LAST_PORT if target is None else port
+        server = PrometheusServer(read, admission, port, last_port, encodable(instance_id))
     except WebConfigError as error:
         notice(f"prometheus endpoint: {error}; there is none until then")
         return None

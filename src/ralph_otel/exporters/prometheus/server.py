@@ -6,6 +6,7 @@ import gzip
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 from opentelemetry.sdk.metrics.export import MetricsData
 from prometheus_client.exposition import gzip_accepted
@@ -39,15 +40,24 @@ class PrometheusServer:
         admission: the address to listen on, and who is let in.
         port: the first port to try; 0: any free one.
         last_port: the last port to try where those before it are in use; only `port` is tried if it is greater.
+        instance: whose metrics they are. Who asks for another's, `/metrics?instance=RUN`, is answered with 410: that
+            one had this port before, and is gone.
 
     Raises:
         EndpointError: no port is free, or the address cannot be had.
     """
 
-    def __init__(self, read: Read, admission: Admission | None = None, port: int = 9464, last_port: int = 9474) -> None:
+    def __init__(
+        self,
+        read: Read,
+        admission: Admission | None = None,
+        port: int = 9464,
+        last_port: int = 9474,
+        instance: str = "",
+    ) -> None:
         self.read = read
         ports = range(port, port + 1 if port == 0 else max(port, min(last_port, 65535)) + 1)
-        handler = type("_Scraped", (_Handler,), {"scrapes": _Scrapes(self)})
+        handler = type("_Scraped", (_Handler,), {"scrapes": _Scrapes(self), "instance": instance})
         self._server: BoundedServer | None = listen(handler, admission or Admission(), ports, "ralph-otel-prometheus")
         self.address: tuple[str, int] = self._server.server_address[:2]  # type: ignore[assignment]  # (str, int, …)
         """Host and port it listens on; what they were, once it is closed."""
@@ -107,17 +117,25 @@ class _Scrapes:
 
 class _Handler(Handler):
     scrapes: _Scrapes
+    instance: str
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
+        path, _, query = self.path.partition("?")
+        if path == "/metrics" and self._is_meant(query):
             self._metrics()
+        elif path == "/metrics":
+            self.answer(410, _TEXT, b"gone; another loop has this port now\n")
         elif path == "/":
             self.answer(200, "text/html; charset=utf-8", _PAGE)
         else:
             self.answer(404, _TEXT, b"not found; the metrics are at /metrics\n")
 
     do_HEAD = do_GET
+
+    def _is_meant(self, query: str) -> bool:
+        """Whether we are asked for, or whoever is here."""
+        asked = [text for name, text in parse_qsl(query, encoding="utf-8") if name == "instance"]
+        return not (asked and self.instance) or self.instance in asked
 
     def _metrics(self) -> None:
         zipped = bool(gzip_accepted(self.headers.get("Accept-Encoding", "")))

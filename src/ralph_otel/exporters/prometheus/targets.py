@@ -1,7 +1,11 @@
 """Files by which Prometheus finds the loops of this machine (`file_sd_configs`, `files: [<folder>/*.json]`).
 
 Several loops run at once, each on the next free port, so no fixed list of targets would do. Each process writes one
-file and removes it when it ends, unless a run of it has crashed; what is left behind, the next one sweeps.
+file and removes it when it ends, unless a run of it has crashed. What is left behind stays listed, for a target that
+does not answer is how Prometheus learns of a killed loop; an hour after another process has found it, it is swept.
+
+The port of the dead may be another loop's by then. So Prometheus says whom it asks, `/metrics?instance=RUN`, and an
+endpoint answers for itself only.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ import json
 import os
 import re
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from opentelemetry.util.types import AnyValue
@@ -22,13 +28,24 @@ from ralph_otel.exporters.values import encodable
 from ralph_otel.files import write_atomically
 
 _HOST, _PID = "__meta_ralph_host", "__meta_ralph_pid"
+_GONE = "__meta_ralph_gone"
+"""When it was found that the process is gone, in Unix seconds."""
 _SCHEME = "__scheme__"
+_ASKED = "__param_instance"
+"""What Prometheus adds to the address as `?instance=`."""
 _PUSHES = "__meta_ralph_pushes"
 """Whose file it is. Prometheus drops `__meta_` labels after relabelling, so they are on no series. The host's name
 is there because a folder may be shared: a process id means nothing in another container. A loop that also sends its
 metrics by OTLP says so, for one Prometheus should not count it twice: a relabelling rule can drop it."""
+_LISTED = 3600.0
+"""Seconds that the dead stay listed: as long as the alert about a loop that vanished goes on by default."""
+_MOST = 10
+"""And so many of them at a time: a loop that is started and killed again and again."""
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """What to scrape instead of an address that only means all addresses."""
+
+Content = list[dict[str, Any]]
+"""What is in a file."""
 
 
 def target_labels(resource: Mapping[str, AnyValue]) -> dict[str, str]:
@@ -70,11 +87,11 @@ def write_target(
     target = f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}"
     own = {_HOST: socket.gethostname(), _PID: str(os.getpid())} | ({_PUSHES: "true"} if pushes else {})
     own |= {_SCHEME: scheme} if scheme != "http" else {}
+    own[_ASKED] = encodable(instance)
     named = {label_name(key): encodable(value) for key, value in labels.items()}
     path = _path(folder, instance)
     folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps([{"targets": [target], "labels": {**named, **own}}], indent=2)
-    write_atomically(path, content.encode(), mode=0o644)
+    _write(path, [{"targets": [target], "labels": {**named, **own}}])
     return path
 
 
@@ -85,29 +102,61 @@ def remove_target(folder: Path, instance: str) -> None:
 
 
 def sweep_targets(folder: Path) -> list[Path]:
-    """Remove the files of processes of this machine that are gone, and return which; raises nothing.
+    """Remove the files of processes of this machine that were found gone long ago, and return which; raises nothing.
 
-    Files that `write_target` did not write, or that another host wrote, stay.
+    Those that are found now are marked, and stay for an hour, but no more than the last ten. Files that `write_target`
+    did not write, or that another host wrote, stay.
     """
-    swept = []
-    for path in sorted(folder.glob("*.json")):
-        pid = _local_pid(path)
-        if pid is not None and not psutil.pid_exists(pid):
-            with suppress(OSError):
-                path.unlink()
-                swept.append(path)
-    return swept
+    now = time.time()
+    dead = sorted(_found_gone(folder, now), reverse=True)
+    # A clock that was set back is no reason to wait.
+    swept = [path for number, (gone, path) in enumerate(dead) if abs(now - gone) >= _LISTED or number >= _MOST]
+    for path in swept:
+        with suppress(OSError):
+            path.unlink()
+    return sorted(swept)
+
+
+def _found_gone(folder: Path, now: float) -> Iterator[tuple[float, Path]]:
+    """The files of the dead, and when each was found so, in Unix seconds: those that are found now are marked."""
+    for path in folder.glob("*.json"):
+        with suppress(OSError):
+            content = _of_the_dead(path)
+            if content is None:
+                continue
+            labels = content[0]["labels"]
+            if _GONE not in labels:
+                labels[_GONE] = str(now)
+                _write(path, content)
+            yield _seconds(labels[_GONE]), path
+
+
+def _write(path: Path, content: Content) -> None:
+    write_atomically(path, json.dumps(content, indent=2).encode(), mode=0o644)
 
 
 def _path(folder: Path, instance: str) -> Path:
     return folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', instance)}.json"
 
 
-def _local_pid(path: Path) -> int | None:
-    """The process that wrote a file; None if it was none of ours, or on another host."""
+def _of_the_dead(path: Path) -> Content | None:
+    """What is in a file of ours whose process is gone; None if it was none of ours, or on another host, or lives.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     try:
-        labels = json.loads(path.read_bytes())[0]["labels"]
+        content: Content = json.loads(path.read_bytes())
+        labels = content[0]["labels"]
         pid = int(labels[_PID])
-        return pid if labels[_HOST] == socket.gethostname() and 0 < pid < 2**31 else None
-    except (OSError, ValueError, LookupError, TypeError):
+        ours = labels[_HOST] == socket.gethostname() and 0 < pid < 2**31
+    except (ValueError, LookupError, TypeError):
         return None
+    return content if ours and not psutil.pid_exists(pid) else None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

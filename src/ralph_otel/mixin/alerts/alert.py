@@ -13,7 +13,7 @@ from ralph_otel.mixin.recording import STEP, WINDOWS, in_steps
 
 NAME = f"{{{{ $labels.{label(LOOP_NAME)} }}}}"
 """The loop's name, in an annotation."""
-INSTANCE = "{{ $labels.instance }}"
+INSTANCE = "{{ or $labels.exported_instance $labels.instance }}"
 """The run id, in an annotation."""
 
 

@@ -84,8 +84,10 @@ def _reboot_storm(e: Expressions) -> Alert:
 def _context_fills(e: Expressions) -> Alert:
     c, usage = e.config, e.names("context_usage")
     predicted = f"predict_linear({usage}[10m], {c.context_fills_within.seconds}) >= 100"
-    steadily = f"{usage} >= {c.context_high} and resets({usage}[10m]) == 0"
-    filling = e.while_running(f"max by ({', '.join(RUN)}) (\n  {predicted}\n  and {steadily}\n)")
+    steadily = f"resets({usage}[10m]) == 0"
+    filling = e.while_running(
+        f"max by ({', '.join(RUN)}) (\n  {usage} >= {c.context_high}\n  and {predicted} and {steadily}\n)"
+    )
     count, sum_ = (total(e.increase(f"context_at_reboot_{part}", "1h"), LOOP) for part in ("count", "sum"))
     iterations = total(e.increase("iterations", "1h"), LOOP)
     full = f"({sum_} / ({count} >= {c.context_reboots}) >= {c.context_high})"
@@ -94,8 +96,8 @@ def _context_fills(e: Expressions) -> Alert:
         Severity.WARNING,
         f"({filling}\n)\nor\n({full}\nunless {iterations}\n  >= {c.context_iterations} * {count})",
         "the context fills too fast",
-        f"The context window of {NAME} is about to be full, or is thrown away at {{{{ $value | humanize }}}} % after "
-        "an iteration or two. Look at what is read into it: large files, test output, too long a prompt.",
+        f"The context window of {NAME} is at {{{{ $value | humanize }}}} %: it will be full soon, or is thrown away "
+        "like this after an iteration or two. Look at what is read into it: large files, test output, a long prompt.",
         ("context_high", "context_fills_within", "context_reboots", "context_iterations"),
         lasting=e.lasting("3m"),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ralph_otel.mixin.alerts.alert import About, Alert, Expressions, Severity
-from ralph_otel.mixin.names import PROCESS
+from ralph_otel.mixin.alerts.alert import INSTANCE, About, Alert, Expressions, Severity
+from ralph_otel.mixin.names import PROCESS, TARGET
 from ralph_otel.mixin.promql import any_of, grown, marked, total
 
 _WINDOW = "15m"
@@ -50,9 +50,9 @@ def _dropping(e: Expressions) -> Alert:
             )
         ),
         "ralph-otel loses events",
-        "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run {{ $labels.instance }}): "
-        "its figures are incomplete. Look whether the disk of the journals is full or not writable, and ask ralph-otel "
-        "doctor what was given up and why.",
+        "{{ $value | humanize }} {{ $labels.lost }} in 15 minutes (job {{ $labels.job }}, run "
+        f"{INSTANCE}): its figures are incomplete. Look whether the disk of the journals is full or not writable, and "
+        "ask ralph-otel doctor what was given up and why.",
         ("bad_lines",),
         about=About.RECORDER,
     )
@@ -66,7 +66,7 @@ def collector_failures(window: str) -> str:
     return any_of(
         *(
             marked(
-                total(f'increase({{__name__=~"{failure}_{signal}(_total)?"}}[{window}])', PROCESS),
+                total(f'increase({{__name__=~"{failure}_{signal}(_total)?"}}[{window}])', TARGET),
                 "lost",
                 f"{failure.removeprefix('otelcol_')}_{signal}",
             )
@@ -91,7 +91,7 @@ def _collector_dropping(e: Expressions) -> Alert:
 
 
 def _collector_queue(e: Expressions) -> Alert:
-    by = (*PROCESS, "exporter", "data_type")
+    by = (*TARGET, "exporter", "data_type")
     size, capacity = (total(f"otelcol_exporter_queue_{what}", by) for what in ("size", "capacity"))
     return Alert(
         "RalphCollectorQueueFull",
