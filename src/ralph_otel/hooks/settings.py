@@ -91,7 +91,7 @@ def uninstall(path: Path) -> bool:
     _take_out(hooks)
     if not hooks:
         settings.pop("hooks", None)
-    before = json.loads(text or "{}")
+    before = json.loads(text) if text.strip() else {}
     if before and not settings and not path.is_symlink() and text == _new_text(before):
         return _remove(path)  # it is as `install` makes one
     return _write(path, settings, text)
