@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from ralph_otel.cli import cli
 from ralph_otel.hooks import settings
+from ralph_otel.hooks.rewriting import rewritten
 from ralph_otel.hooks.settings import EVENTS, NEWER_EVENTS, SettingsError, install, uninstall
 
 COMMAND = settings.command(portable=True)
@@ -129,8 +130,17 @@ def test_nothing_is_left_where_nothing_was(path: Path) -> None:
     assert json.loads(path.read_text()) == {"model": "opus"}
 
 
+def test_a_file_that_was_made_for_the_hooks_goes_with_them(path: Path) -> None:
+    install(path, COMMAND)
+    assert uninstall(path) is True
+    assert not path.exists()
+
+
 def test_there_may_be_nothing_to_take_out(path: Path) -> None:
     assert uninstall(path) is False
+    put(path, "{}\n")
+    assert uninstall(path) is False
+    assert path.read_text() == "{}\n"
     put(path, THEIRS)
     assert uninstall(path) is False
     assert path.read_text() == json.dumps(THEIRS)
@@ -225,6 +235,40 @@ def test_in_and_out_again_is_what_was_before(
     assert list(json.loads(path.read_text())) == list(before)
 
 
+FORMS = (
+    '{"a":1}',
+    '{ "a" : [1,2 , 3], "b": {"c":null}}\n\n',
+    '{\r\n    "a": 1.50,\r\n    "b": "\\u00fc/\\/"\r\n}\r\n',
+    '\n{\n\t"permissions": {"allow": ["Bash(ls:*)", "Read"]},\n\t"hooks": {"Stop": [{"hooks": [{"command": "x"}]}]}\n}',
+    '{"hooks": {"Stop": [ {"hooks": [ {"type":"command","command":"x"} ] } ], "Else": []}, "model": "opus"}',
+    '{\n  "hooks": {\n    "Else": [{"matcher": "a]}", "hooks": []}]\n  },\n  "z": 1e3\n}\n',
+)
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_in_and_out_again_leaves_every_byte(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    path.write_bytes(text.encode())
+    install(path, COMMAND)
+    assert set(ours(path)) == set(EVENTS)
+    install(path, COMMAND, (*EVENTS, *NEWER_EVENTS))
+    install(path, COMMAND)
+    uninstall(path)
+    assert path.read_bytes() == text.encode()
+
+
+_json = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+)
+
+
+@given(before=_json, after=_json, indent=st.sampled_from([None, 1, "\t"]))
+def test_a_text_that_is_rewritten_says_what_it_is_to_say(before: Any, after: Any, indent: Any) -> None:
+    text = rewritten(json.dumps(before, indent=indent), after, "  ")
+    assert json.loads(text) == after
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +298,7 @@ def test_install_and_uninstall(place: Path, arguments: list[str], where: str) ->
     assert "there already" in invoke("install", *arguments).output
     arguments = [argument for argument in arguments if argument != "--all-events"]
     assert "hooks removed" in invoke("uninstall", *arguments).output
-    assert json.loads(path.read_text()) == {}
+    assert not path.exists()
     assert "there are no hooks" in invoke("uninstall", *arguments).output
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
-from workplace import WORKS, Stage, Workplace, assert_seen_is_known
+from scripted import launched
+from workplace import HANGS, WORKS, Stage, Workplace, assert_seen_is_known
+
+from support.waiting import until
 
 PAUSES = """
 import threading
@@ -39,3 +43,20 @@ def test_what_is_seen_is_what_the_table_says(tmp_path: Path) -> None:
     stage = staged(tmp_path)
     place = stage.play([WORKS], "python", "-c", PAUSES)
     assert_seen_is_known(stage, place)
+
+
+@pytest.mark.integration
+def test_what_an_agent_says_last_after_its_time_is_up_counts(tmp_path: Path) -> None:
+    stage = staged(tmp_path)
+    place = stage.workplace([{**HANGS, "format": "json"}])  # nothing before the result
+    process = place.start(launched(*stage.command("ralph", "run", "my", "-n", "1", "--timeout", "0.1")))
+    until(lambda: place.account("waits"), what="for the agent to hang")
+    waits = time.monotonic()
+    until(lambda: time.monotonic() - waits > 0.2, what="for its time to be up")
+    (place.folder / "release").touch()
+    process.communicate(timeout=60)
+
+    [iteration] = place.lines("iteration.finished")
+    assert iteration["outcome"] == "timeout"
+    assert sum(line["cost_usd"] for line in place.lines("usage.measured")) == 0.25
+    assert sum(line["output_tokens"] for line in place.lines("usage.measured")) == 1

@@ -3,7 +3,7 @@
 `.claude/settings.json` of a project, or of a user's home folder:
 `{"hooks": {EVENT: [{"matcher"?: TEXT, "hooks": [{"type": "command", "command": TEXT, "timeout"?: SECONDS}]}]}}`.
 A Claude Code that does not know an event's name leaves out the whole file, so newer events are only put in when asked
-for. Everything else in the file stays as it is, in its order.
+for. Everything else in the file stays as it is, in its form.
 
 Standard library only, Python 3.9 and later.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ralph_otel.files import write_atomically
+from ralph_otel.hooks.rewriting import rewritten
 from ralph_otel.notices import shown
 
 EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolUse", "PreCompact", "Stop", "SessionEnd")
@@ -74,7 +75,7 @@ def install(path: Path, command: str, events: tuple[str, ...] = EVENTS) -> bool:
 
 
 def uninstall(path: Path) -> bool:
-    """Take our hooks out of a settings file, and nothing else.
+    """Take our hooks out of a settings file, and nothing else. A file that has nothing but them, as made, goes.
 
     Returns:
         Whether there were any.
@@ -90,6 +91,9 @@ def uninstall(path: Path) -> bool:
     _take_out(hooks)
     if not hooks:
         settings.pop("hooks", None)
+    before = json.loads(text) if text.strip() else {}
+    if before and not settings and not path.is_symlink() and text == _new_text(before):
+        return _remove(path)  # it is as `install` makes one
     return _write(path, settings, text)
 
 
@@ -137,7 +141,7 @@ def _check(path: Path, hooks: Any) -> None:
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     """The settings, and the file's text; {} where there is no file, or an empty one."""
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        text = path.read_bytes().decode() if path.exists() else ""  # with the ends of lines that it has
         settings = json.loads(text) if text.strip() else {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
@@ -151,7 +155,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 def _write(path: Path, settings: dict[str, Any], before: str) -> bool:
     if before.strip() and json.loads(before) == settings:
         return False
-    text = json.dumps(settings, indent=_indent(before), ensure_ascii=False) + "\n"
+    text = _text(settings, before)
     target = path.resolve()  # a link, into somebody's dotfiles say, stays one
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,9 +166,31 @@ def _write(path: Path, settings: dict[str, Any], before: str) -> bool:
     return True
 
 
-def _indent(text: str) -> int | str:
-    """How a JSON text is indented."""
+def _text(settings: dict[str, Any], before: str) -> str:
+    """The settings as text, in the form that they had before."""
+    value = before.strip()
+    step = _indent(value)
+    if value:
+        line_end = "\r\n" if "\r\n" in value else "\n"
+        text = before.replace(value, rewritten(value, settings, step, line_end), 1)
+        if json.loads(text) == settings:
+            return text
+    return _new_text(settings, step)
+
+
+def _new_text(settings: dict[str, Any], step: str = "  ") -> str:
+    return json.dumps(settings, indent=step, ensure_ascii=False) + "\n"
+
+
+def _remove(path: Path) -> bool:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be removed: {error.strerror}") from None
+    return True
+
+
+def _indent(text: str) -> str:
+    """What a JSON text is indented by."""
     found = re.search(r'^\{\r?\n([ \t]+)"', text)
-    if found is None:
-        return 2
-    return "\t" if "\t" in found[1] else len(found[1])
+    return "  " if found is None else "\t" if "\t" in found[1] else found[1]

@@ -4,19 +4,19 @@ Its `run_loop(config, state, emitter)` tells an emitter what happens; ours liste
 process is started by `ralphify._agent` through `subprocess.Popen`; what that module sees as `subprocess` gives the
 agent its TRACEPARENT. No frame of ours is on the stack where ralphify prints a traceback, so its output stays the same.
 
-The agent's output is an event of ralphify's only where the command is `claude`, which ralphify asks for stream-json.
-Otherwise there is no usage.
+The agent's output is read line by line only where the command is `claude`, which ralphify asks for stream-json.
+Otherwise there is no usage. Each line is heard as ralphify reads it: it looks at the time after a line only, and makes
+no event of the one that comes after a time-out, which may well be the agent's last.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -96,12 +96,42 @@ def _watched(run_loop: Callable[..., Any], watcher: Callable[[Any, Any], Watcher
 class _Process(subprocess.Popen):  # type: ignore[type-arg]  # ralphify chooses between text and bytes
     """A Popen that its loop's watcher knows of from the start. It has no `__init__`, so no frame in a traceback."""
 
+    watcher: Watcher | None
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         process = super().__new__(cls)
         watcher = _running.get()
         if watcher is not None:
             watcher.process = process
+        process.watcher = watcher
         return process
+
+    @property
+    def stdout(self) -> Any:
+        """The agent's output, of which the watcher gets each line that ralphify reads."""
+        return self._output
+
+    @stdout.setter
+    def stdout(self, file: Any) -> None:
+        self._output = file if file is None or self.watcher is None else _Heard(file, self.watcher.hear)
+
+
+class _Heard:
+    """A file whose lines are heard when they are read. Reading them leaves no frame of ours, see `_Process`."""
+
+    def __init__(self, file: Any, hear: Callable[[Any], None]) -> None:
+        self._file = file
+        self._hear = hear
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._pass, self._file)
+
+    def _pass(self, line: Any) -> Any:
+        self._hear(line)
+        return line
 
 
 class _Subprocess:
@@ -154,7 +184,6 @@ class Watcher:
         self._error: BaseException | None = None
         self._handlers: dict[str, Callable[[Loop, Data], None]] = {
             "iteration_started": self._iteration_started,
-            "agent_activity": self._agent_activity,
             "run_paused": lambda loop, _: loop.pause(),
             "run_resumed": lambda loop, _: loop.resume(),
             "log_message": self._log_message,
@@ -185,6 +214,10 @@ class Watcher:
         """The environment for the process of an agent that is about to start; None for the runner's own."""
         environment: dict[str, str] | None = self._guarded("an agent", self._agent_starts)
         return environment
+
+    def hear(self, line: str | bytes) -> None:
+        """A line of the agent's output. The first after a time-out is none of ralphify's events."""
+        self._guarded("an agent's output", self._read, line)
 
     # -- what ralphify tells ----------------------------------------------------------------------------------------
 
@@ -259,9 +292,10 @@ class Watcher:
         self._agent = self._turn.agent(agent_name(command)).start()
         return self._agent.environment()
 
-    def _agent_activity(self, loop: Loop, data: Data) -> None:
+    def _read(self, line: str | bytes) -> None:
         if self._parser is not None and self._agent is not None:
-            self._emit(self._agent, self._parser.feed(json.dumps(data["raw"]).encode() + b"\n"))
+            data = line if isinstance(line, bytes) else line.encode(errors="surrogateescape")
+            self._emit(self._agent, self._parser.feed(data))
 
     @staticmethod
     def _emit(agent: Agent, found: list[Event]) -> None:
