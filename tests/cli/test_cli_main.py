@@ -100,3 +100,21 @@ finally:
     done = python(code)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[1] == "[]"
+
+
+@pytest.mark.parametrize("name", ["runs", "top", "report"])
+def test_where_standard_output_is_closed_nothing_is_said(name: str, home: Path) -> None:
+    Tape("fix-bugs", "r").iteration(1, 1).write(home / "runs" / "r.jsonl")
+    words = ["sh", "-c", f'exec "$@" {name} <&- >&-', "sh", *command()]
+    result = subprocess.run(words, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_the_encoding_does_not_know_is_spelled_out(encoding: str, home: Path) -> None:
+    Tape("修復", "r").iteration(1, 1).write(home / "runs" / "r.jsonl")
+    for words in (["runs"], ["top", "--once"], ["report", "--format", "markdown"]):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        result = subprocess.run(command(*words), capture_output=True, timeout=60, env=environment)
+        assert (result.returncode, result.stderr) == (0, b"")
+        assert any(text in result.stdout for text in ("修復".encode(), rb"\u4fee\u5fa9"))

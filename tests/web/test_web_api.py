@@ -9,12 +9,12 @@ from typing import Any
 
 import jsonschema
 import pytest
-from journals_shown import MARKUP, hostile, put, rich
 from starlette.testclient import TestClient
 
 from ralph_otel.runs import RunError, find, fold
 from ralph_otel.views.report import gather
 from ralph_otel.views.report.plain import plain
+from support.shown import MARKUP, hostile, put, rich
 from support.tape import Tape
 from support.waiting import until
 from support.watched import ago, loop_process

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from journals_shown import MARKUP, hostile, put, rich
 from served import Served, served
 
+from support.browsers import DESK, MARKS, PHONE, against_rules, chromium, too_wide
 from support.ports import free_port
+from support.shown import MARKUP, hostile, put, rich
 from support.tape import Tape
 from support.waiting import until
 from support.watched import ago, loop_process
@@ -25,18 +24,9 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is mi
 expect = playwright.expect
 expect.set_options(timeout=60_000)
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome-stable"))), None)
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium here: no `chromium`, `chromium-browser` or Chrome on PATH"
-    ),
-]
+pytestmark = MARKS
 RICH = "20261126T010000Z-rich00"
 EARLIER = "20261125T010000Z-rich01"
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
-AXE = "axe_playwright_python"
 
 Visit = Callable[..., Any]
 
@@ -44,10 +34,8 @@ Visit = Callable[..., Any]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A browser for all tests here."""
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+    with chromium(playwright) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -331,17 +319,13 @@ def test_every_page_keeps_the_rules_of_accessibility_and_the_width_of_the_screen
 ) -> None:
     put(home, ago(Tape("now", "now", max_iterations=9).iteration(1, 1).add(4, "iteration.started", iteration=2), 60))
     put(home, hostile())
-    axe = resources.files(AXE).joinpath("axe.min.js").read_text(encoding="utf-8")
     for path in ("/", f"/runs/{RICH}", "/runs/now", "/runs/evil00", f"/compare?a={RICH}&b={EARLIER}", "/runs/nobody"):
         page = visit(path, scheme, size)
         if path.startswith("/runs/20"):
             page.locator(".turner").first.click()
             page.locator("summary").first.click()
-        page.evaluate(axe)
-        found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        assert {each["id"]: each["nodes"][0]["html"] for each in found["violations"]} == {}, path
-        wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert wide[0] <= wide[1], path
+        assert against_rules(page) == {}, path
+        assert not too_wide(page), path
         page.trouble[:] = [said for said in page.trouble if "404" not in said]
         page.close()
 

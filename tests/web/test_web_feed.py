@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journals_shown import put
 
 from ralph_otel.journal import encode
 from ralph_otel.web import library
 from ralph_otel.web.feed import Feed
 from ralph_otel.web.library import Library
+from support.shown import put
 from support.tape import Tape
 from support.watched import ago
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import bcrypt
 import pytest
-from journals_shown import put, rich
 from served import Reader, reading, served
 
 from ralph_otel.views.live_run import DEAD
 from support.certificates import make_certificate
 from support.ports import free_port, taken
+from support.shown import put, rich
 from support.waiting import until
 from support.watched import loop_process
 

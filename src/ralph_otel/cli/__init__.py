@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import pkgutil
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -55,6 +58,7 @@ def cli(ctx: click.Context) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; ends the process."""
+    _mend_streams()
     _say_notices()
     try:
         result: Any = cli.main(arguments, prog_name="ralph-otel", standalone_mode=False)
@@ -69,6 +73,18 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"ralph-otel: {error.filename or 'error'}: {error.strerror or error}", err=True)
         sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _mend_streams() -> None:
+    """Where a stream is closed there is none to be asked what it is; and one that knows few characters gets the others
+    spelled out."""
+    nothing = Path(os.devnull)
+    sys.stdin = sys.stdin or nothing.open(encoding="utf-8")
+    sys.stdout = sys.stdout or nothing.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or nothing.open("w", encoding="utf-8")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say_notices() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from ralph_otel.views.history import REDLINE
@@ -143,13 +144,13 @@ COLUMNS = (
     Column("loop", 0, lambda row: plain(row.name or row.run.key), right=False),
     Column("state", 12, _state, right=False),
     Column("iter", _ITERATIONS, _iterations),
-    Column("last", 10, lambda row: strip(row.outcomes[-10:]), right=False),
-    Column("ok", 4, _success),
+    Column("last", 10, lambda row: strip(row.outcomes[-10:]), 75, right=False),
+    Column("ok", 4, _success, 80),
     Column("age", 7, _age),
     Column("usual", 7, _usual, 144),
-    Column("ctx", 5, _context),
-    Column("tests", 7, _tests),
-    Column("cost", 7, lambda row: Text(dollars(row.cost) if row.cost else "")),
+    Column("ctx", 5, _context, 56),
+    Column("tests", 7, _tests, 64),
+    Column("cost", 7, lambda row: Text(dollars(row.cost) if row.cost else ""), 50),
     Column("$/h", 7, lambda row: Text(dollars(row.cost_per_hour) if row.cost_per_hour else ""), 90),
     Column("tokens", 6, lambda row: Text(amount(row.tokens) if row.tokens else ""), 152),
     Column("tool", 10, lambda row: plain(doing(row)), 100, right=False),
@@ -229,7 +230,11 @@ PLAIN: dict[str, Callable[[Row], str]] = {
 def table(rows: Sequence[Row]) -> str:
     """The rows for a script: aligned columns, `-` for what is not known, nothing that a terminal obeys."""
     cells = [tuple(PLAIN), *(tuple(printable(cell(row)) for cell in PLAIN.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     widths[-1] = 0
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells)
+    lines = ("  ".join(map(_padded, line, widths)).rstrip() for line in cells)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - cell_len(cell))

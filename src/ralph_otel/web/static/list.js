@@ -129,7 +129,7 @@ function card(run) {
   return h("li", { class: "card", "data-key": run.run },
     h("h3", null, link(run)),
     badge(run),
-    h("p", { class: "quiet by" }, [run.runner, doing(run)].filter(Boolean).join(" · ")),
+    h("p", { class: "quiet by" }, [run.runner, moment(run.started), doing(run)].filter(Boolean).join(" · ")),
     h("div", { class: "turn" }, turn(run)),
     strip(run.outcomes),
     h("dl", { class: "figures" },

@@ -64,8 +64,9 @@ export function listen(main, changed) {
 // A column's title, as a button.
 export function title(by, style) {
   const now = order.by === by;
+  const arrow = h("span", { "aria-hidden": "true", class: "arrow" }, now && !order.down ? "↑" : "↓");
   return h("th", { scope: "col", class: style, "aria-sort": now ? (order.down ? "descending" : "ascending") : null },
-    h("button", { class: "sort", type: "button", "data-sort": by }, ORDERS[by].title, h("span", { "aria-hidden": "true" }, now ? (order.down ? "↓" : "↑") : "")));
+    h("button", { class: "sort", type: "button", "data-sort": by }, style?.includes("number") ? [arrow, ORDERS[by].title] : [ORDERS[by].title, arrow]));
 }
 
 // The field, and the button that turns the order round.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from support.tape import Tape
-from support.watched import ago
+from .tape import Tape
+from .watched import ago
 
 MARKUP = "<img src=x onerror=window.hurt=1>"
 HOSTILE = f"{MARKUP}\x1b[31mred\x1b[0m‮\u0000'\"&"
