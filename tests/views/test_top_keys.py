@@ -192,7 +192,8 @@ def test_what_is_pasted_goes_where_the_keys_before_it_lead(three: Path) -> None:
         screen.app.post_message(events.Key("slash", "/"))
         screen.app.post_message(events.Paste("run-a\nmore"))
         screen.app.post_message(events.Key("enter", None))
-        await until(screen, lambda: screen.names == ["a"] and "with 'run-a'" in screen.title)
+        await until(screen, lambda: screen.names == ["a"] and not screen.app.query_one(Input).display)
+        assert "with 'run-a'" in screen.title
 
     watch(three, body)
 

@@ -149,8 +149,9 @@ def test_keys_written_at_once_and_keys_written_in_pieces_count_alike(home: Path,
     terminal.wait_for("beta · run-beta", "with 'beta'")
     terminal.type("/\x15\r", "\x1b", "[", "C")  # without the filter, and an arrow to the right in three pieces
     terminal.wait_for("gamma · run-gamma")
-    terminal.type("q")
-    until(lambda: terminal.status == "0")
+    terminal.type("nnpq")
+    until(lambda: terminal.status == "0", 50)
+    assert "Task" not in terminal.screen()
 
 
 def test_a_terminal_may_change_its_size(home: Path, terminals: list[Terminal]) -> None:

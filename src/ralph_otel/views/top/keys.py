@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 
 from textual import events
 from textual.app import App
+from textual.message_pump import MessagePump
 
 _ROUNDS = 3
 """From the app to the widget and back: a key's action, the message it sends, the focus that is given by that."""
-_PATIENCE = 0.5
+_PATIENCE = 3.0
 """Seconds that a widget may take for one round; one that has just been taken down never answers."""
 
 
@@ -32,7 +34,10 @@ class OneByOne(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         """Take a key at once, or put it behind those that have come before."""
-        if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
+        typed = isinstance(event, (events.Key, events.Paste))
+        if typed and not self.screen_stack:
+            return  # it came after the key that ends all
+        if not typed or event.is_forwarded:
             await super().on_event(event)
         elif self._turn is None or event is self._turn:
             self._turn = event
@@ -43,17 +48,25 @@ class OneByOne(App[None]):
 
     async def _next(self) -> None:
         """Let the next key have its turn, once this one has had its effect."""
-        await self._settled()
-        self._turn = self._waiting.popleft() if self._waiting else None
-        if self._turn is not None:
-            self.post_message(self._turn)
+        try:
+            await self._settled()
+        finally:
+            self._turn = self._waiting.popleft() if self._waiting else None
+            if self._turn is not None:
+                self.post_message(self._turn)
 
     async def _settled(self) -> None:
         """Wait until the app and the widget with the focus have worked off what they have been sent."""
         for _ in range(_ROUNDS):
-            for pump in filter(None, (self, self.focused)):
+            for pump in self._at_work():
                 reached = asyncio.Event()
                 if pump.call_later(reached.set):
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_PATIENCE):
                             await reached.wait()
+
+    def _at_work(self) -> Iterator[MessagePump]:
+        """The app, then the widget that has the focus by then; at the end there is no screen any more."""
+        yield self
+        if self.screen_stack and (focused := self.screen_stack[-1].focused) is not None:
+            yield focused
