@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import ralph_otel
 
+ROOT = Path(__file__).parent.parent
 PACKAGE = Path(ralph_otel.__file__).parent
 LAYERS = (
     (
@@ -63,6 +66,19 @@ def imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         yield from imports(node)
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "stack", "scripts", "examples", "demo"])
+def test_what_is_imported_from_the_package_itself_is_there(folder: str) -> None:
+    """A type checker cannot tell: the public face looks up its names when they are used."""
+    there = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()} | set(ralph_otel.__all__)
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imports(ast.parse(path.read_bytes()))
+        if name.startswith("ralph_otel.") and name.split(".")[1] not in there
+    ]
+    assert missing == []
 
 
 def test_every_room_is_in_a_layer_and_in_one_only() -> None:
