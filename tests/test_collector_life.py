@@ -320,7 +320,9 @@ def test_every_thread_and_file_is_given_back(export_format: str, make_collector:
         names = {name for name in thread_names() if name.startswith("ralph-otel")}
         return names - {"ralph-otel-exit"}, len(list(Path("/proc/self/fd").iterdir()))
 
-    make_collector().shutdown()  # what the first one loads stays
+    first = make_collector()
+    assert first.wait_ready(30)  # else its thread might go on for a moment
+    first.shutdown()  # what it has loaded stays
     before = resources()
     collector = make_collector(export_format=export_format, export_target="prometheus=127.0.0.1:0,console=/dev/null")
     with collector.loop("l") as loop, loop.iteration():

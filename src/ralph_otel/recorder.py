@@ -112,7 +112,7 @@ class Recorder:
         self._served = threading.Condition()
         self._asked = self._answered = 0
         self._commands: deque[tuple[int, Callable[[], None]]] = deque()
-        self._stopping = self._abandoned = False
+        self._stopping = self._abandoned = self._building = False
         self._next_tick = time.monotonic() + config.collection_interval
 
     def _make_mark(self, host: Host | None) -> Mark | None:
@@ -224,10 +224,13 @@ class Recorder:
         return True
 
     def abandon(self) -> bool:
-        """End without a wait, where nothing has been set up yet: whether it is so."""
-        if self._ready.is_set():
-            return False
-        self._abandoned = True
+        """End without a wait, where nothing is being set up yet: whether it is so."""
+        with self._served:
+            if self._building:
+                return False
+            self._abandoned = True
+        if self._mark is not None:
+            self._mark.remove()
         return True
 
     def wait_ready(self, timeout: float) -> bool:
@@ -258,8 +261,6 @@ class Recorder:
         while self._lacking and not self._hurry.wait(_RETRY):  # what comes meanwhile waits where it is
             self._set_up()
         if self._abandoned:
-            if self._pipeline is not None:
-                self._pipeline.shutdown(1.0)
             return
         while True:
             self._wake.wait(self._pause())
@@ -284,7 +285,9 @@ class Recorder:
         try:
             from ralph_otel.pipeline import Pipeline
 
-            if not self._abandoned:
+            with self._served:
+                self._building = not self._abandoned
+            if self._building:
                 self._pipeline = Pipeline(
                     self._config,
                     self._instance_id,

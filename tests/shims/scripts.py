@@ -148,7 +148,7 @@ class Workplace:
         self.bin = folder / "bin"
         self.bin.mkdir(parents=True)
         self._processes: list[Process] = []
-        self._temporary = tempfile.mkdtemp(prefix="r-")  # short, for sockets
+        self.temporary = Path(tempfile.mkdtemp(prefix="r-"))  # short, for sockets
         for name in agents or ("claude", "aider"):
             program(self.bin / name, AGENT.format(python=sys.executable))
 
@@ -158,7 +158,7 @@ class Workplace:
         return {
             **inherited,
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
-            "TMPDIR": self._temporary,
+            "TMPDIR": str(self.temporary),
             "RALPH_OTEL_HOME": str(self.home),
             "RALPH_OTEL_EXPORT_FORMAT": "none",
             **changes,
@@ -178,7 +178,7 @@ class Workplace:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-        shutil.rmtree(self._temporary)
+        shutil.rmtree(self.temporary)
 
     def run(self, command: list[str], changes: Mapping[str, str] | None = None, **options: Any) -> Done:
         """Run a command here to its end."""
