@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ralph_otel import journal, settings
+from ralph_otel import configfile, journal, settings
 from ralph_otel.defaults import DEFAULT_PREFIX, DURATION_BUCKETS
 from ralph_otel.notices import notice, shown
 from ralph_otel.settings import MetricsExportFormat as MetricsExportFormat
@@ -237,7 +237,7 @@ def _layers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
         if value := os.environ.get(f"RALPH_OTEL_{name.upper()}"):
             yield name, value, f"RALPH_OTEL_{name.upper()}"
     yield from _standard_variables(os.environ)
-    yield from _file_values(Path())
+    yield from _file_values(os.curdir)
 
 
 def _standard_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
@@ -271,29 +271,17 @@ OTLP_ENDPOINTS = (
 """Any of these turns the otlp exporter on."""
 
 
-def _file_values(folder: Path) -> Iterator[tuple[str, Any, str]]:
-    for name, table in (("ralph-otel.toml", ()), ("pyproject.toml", ("tool", "ralph-otel"))):
-        try:
-            text = (folder / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        if table and "ralph-otel" not in text:
-            continue
-        yield from _table_values(name, text, table)
+def _file_values(folder: str) -> Iterator[tuple[str, Any, str]]:
+    found = configfile.find(folder)
+    if found is None:
         return
-
-
-def _table_values(name: str, text: str, table: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
-    import tomllib
-
+    name, table, text = found
     try:
-        values: Any = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        values = configfile.values(text, table)
+    except (ValueError, RecursionError) as error:
         notice(f"{name}: {str(error)[:120]}; mend it or remove it; the file is left out")
         return
-    for key in table:
-        values = values.get(key, {}) if isinstance(values, dict) else {}
-    for key, value in values.items() if isinstance(values, dict) else ():
+    for key, value in values.items():
         if key.replace("-", "_") in _READ:
             yield key.replace("-", "_"), value, name
         else:
