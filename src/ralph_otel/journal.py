@@ -13,15 +13,15 @@ import errno
 import json
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ralph_otel.escapes import all_spelled_out
 from ralph_otel.events import Line, problem_with
 from ralph_otel.notices import notice, shown
+from ralph_otel.own_files import file_of, open_own, open_to_read
 from ralph_otel.redaction import redacted
 
 MAX_LINE = 8 * 1024 * 1024
@@ -29,6 +29,8 @@ MAX_LINE = 8 * 1024 * 1024
 _CHUNK = 1 << 20
 _TAIL = 64 * 1024
 """Bytes at a journal's end in which its last word is looked for."""
+_KNOWN_BY = 64
+"""Bytes before a place in a file by which it is known to be the same."""
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -81,53 +83,6 @@ def encode(line: Line) -> bytes:
         return "".join(_ENCODE(_plain(line), 0)).encode("ascii")
 
 
-def open_own(path: Path, flags: int, strangers: bool = False) -> int:
-    """Open a file that is what it seems: no link, no pipe, no device, and nobody else's.
-
-    Ours is what belongs to us, or to whom the folder belongs: root may look after others' journals.
-
-    Args:
-        path: the file.
-        flags: as for `os.open`; it is made with 0600.
-        strangers: whether it may belong to anybody.
-
-    Returns:
-        Its descriptor.
-
-    Raises:
-        OSError: it cannot be opened, or is not what it seems; `strerror` says what would do.
-    """
-    flags |= os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe is not waited for
-    try:
-        fd = os.open(path, flags, 0o600)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(error.errno, "a link is not followed; put the file itself there", str(path)) from error
-        raise
-    if problem := _problem_with(os.fstat(fd), path, strangers, bool(flags & os.O_APPEND)):
-        os.close(fd)
-        raise OSError(errno.EPERM, problem, str(path))
-    return fd
-
-
-def open_to_read(path: Path) -> BinaryIO:
-    """A journal, to be read.
-
-    Raises:
-        OSError: as for `open_own`.
-    """
-    return os.fdopen(open_own(path, os.O_RDONLY), "rb")
-
-
-def _problem_with(status: os.stat_result, path: Path, strangers: bool, writes: bool) -> str:
-    kind = stat.S_IFMT(status.st_mode)
-    if kind not in (stat.S_IFREG, stat.S_IFDIR, *((stat.S_IFCHR,) if writes else ())):  # a folder: to be read is enough
-        return "it is no file; move it away"
-    if strangers or not hasattr(os, "geteuid") or status.st_uid in (os.geteuid(), path.parent.stat().st_uid):
-        return ""
-    return f"it belongs to user {status.st_uid}, and is not trusted; copy it, or move it away"
-
-
 class Journal:
     """The writing end of one run's file.
 
@@ -150,7 +105,30 @@ class Journal:
         self._closed = False
 
     def _open(self) -> int:
-        return open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        fd = open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        self._identity = file_of(fd)
+        return fd
+
+    def _look(self) -> None:
+        """Let go of a descriptor that is not of our file any more, or whose file was removed.
+
+        A host that becomes a daemon closes whatever is open, and may have opened a file of its own by that number.
+        """
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            self._fd = -1
+            return
+        if (status.st_dev, status.st_ino) != self._identity:
+            self._fd = -1
+        elif not status.st_nlink:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _reopen(self) -> int:
+        """Open it again. A folder that was removed is made again, but not the home folder around it."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        return self._open()
 
     def append(self, line: Line) -> int:
         """Put one line at the end, with a single write, and return how many bytes that took; 0 if it failed.
@@ -161,8 +139,10 @@ class Journal:
         if self._torn:
             data = b"\n" + data
         try:
+            if self._fd >= 0:
+                self._look()
             if self._fd < 0:
-                self._fd = self._open()
+                self._fd = self._reopen()
             written = os.write(self._fd, data)
         except OSError as error:
             self.problem = error.strerror or str(error)
@@ -191,7 +171,7 @@ class Journal:
         """Give the file handle back. A line that comes afterwards opens the file for itself alone."""
         self._closed = True
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and file_of(fd) == self._identity:
             os.close(fd)
 
 
@@ -257,7 +237,8 @@ class Follower:
         self._rest = bytearray()
         self._skipping = False
         self._fd = -1
-        self._inode = 0
+        self._identity: tuple[int, int] | None = None
+        self._before = b""
         self._at_end = True
 
     def read(self, limit: int = _CHUNK) -> list[bytes]:
@@ -266,16 +247,23 @@ class Follower:
         Raises:
             OSError: the file is there but cannot be read.
         """
+        if self._fd >= 0 and file_of(self._fd) != self._identity:  # the host has closed it, see `Journal.append`
+            self._fd = -1
         if self._fd < 0 and not self._open():
             self._at_end = True
             return []
         data = os.read(self._fd, limit)
+        if data and not self._goes_on():
+            self._restart()
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            return self.read(limit)
         self._at_end = not data
         if not data:
             if self._replaced():
                 return self.read(limit)
             return []
         self.offset += len(data)
+        self._before = (self._before + data[-_KNOWN_BY:])[-_KNOWN_BY:]
         *lines, rest = data.split(b"\n")
         if lines and self._skipping:
             self._skipping = False
@@ -316,7 +304,7 @@ class Follower:
             self._fd = open_own(self.path, os.O_RDONLY, self._strangers)
         except FileNotFoundError:
             return False
-        self._inode = os.fstat(self._fd).st_ino
+        self._identity = file_of(self._fd)
         os.lseek(self._fd, self.offset, os.SEEK_SET)  # beyond the end nothing is found, and `_replaced` sees why
         return True
 
@@ -326,19 +314,23 @@ class Follower:
             status = self.path.stat()
         except OSError:
             return False
-        if status.st_ino == self._inode and status.st_size >= self.offset:
+        if (status.st_dev, status.st_ino) == self._identity and status.st_size >= self.offset:
             return False
         self.close()
         self._restart()
         return True
 
+    def _goes_on(self) -> bool:
+        """Whether before what comes now is what was read last: a file that was cut may have grown beyond that again."""
+        return os.pread(self._fd, len(self._before), self.offset - len(self._before)) == self._before
+
     def _restart(self) -> None:
-        self.offset, self._rest, self._skipping = 0, bytearray(), False
+        self.offset, self._rest, self._skipping, self._before = 0, bytearray(), False, b""
 
     def close(self) -> None:
         """Give the file handle back; the next `read` opens the file again and goes on."""
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and file_of(fd) == self._identity:
             os.close(fd)
 
 
