@@ -14,20 +14,9 @@ import ralph_otel
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(ralph_otel.__file__).parent
 LAYERS = (
-    (
-        "version",
-        "notices",
-        "escapes",
-        "wording",
-        "files",
-        "redaction",
-        "tracecontext",
-        "model",
-        "inject",
-        "process_end",
-    ),
-    ("events", "guard", "hooks", "subscription"),
-    ("journal", "agents", "state"),
+    ("version", "notices", "escapes", "wording", "files", "own_files", "temporary", "configfile", "tracecontext"),
+    ("events", "guard", "redaction", "model", "process_end", "inject"),
+    ("hooks", "journal", "agents", "state", "subscription"),
     ("probe", "config", "runs", "processes"),
     ("runners", "operations", "catalog", "serving"),
     ("signals", "exporters", "shims"),
@@ -42,8 +31,8 @@ LAYERS = (
 """A room may import what is in the lines above its own."""
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 PROBE_SIDE = {
-    "version", "notices", "escapes", "files", "redaction", "tracecontext", "inject", "events", "hooks", "journal",
-    "agents", "probe", "runners",
+    "version", "notices", "escapes", "files", "own_files", "configfile", "redaction", "tracecontext", "inject",
+    "events", "hooks", "journal", "agents", "probe", "runners",
 }  # fmt: skip
 """Runs in the environments of others: no package but us is sure to be there."""
 
