@@ -151,3 +151,30 @@ def test_a_line_of_nine_megabytes_does_not_stay_in_memory(tmp_path: Path) -> Non
         file.write(b"x" * 10 + b"\nafter\n")
     assert read_all(follower) == [b"after"]
     assert follower.oversized == 1
+
+
+def test_a_file_that_was_cut_and_has_grown_beyond_what_was_read_is_read_from_its_start(tmp_path: Path) -> None:
+    """As logrotate's `copytruncate` does it, where nobody looks in between."""
+    follower = Follower(tmp_path / "r.jsonl")
+    follower.path.write_bytes(b"one\ntwo\n")
+    assert read_all(follower) == [b"one", b"two"]
+    os.truncate(follower.path, 0)
+    with follower.path.open("ab") as file:
+        file.write(b"three\nfour\nfive\n")
+    assert read_all(follower) == [b"three", b"four", b"five"]
+
+
+def test_what_the_host_opens_where_it_has_closed_the_file_is_not_read(tmp_path: Path) -> None:
+    follower = Follower(tmp_path / "r.jsonl")
+    follower.path.write_bytes(b"one\n")
+    assert read_all(follower) == [b"one"]
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"secret\n")
+    os.close(follower._fd)
+    with theirs.open("rb", buffering=0) as file:
+        assert file.fileno() == follower._fd
+        with follower.path.open("ab") as more:
+            more.write(b"two\n")
+        assert read_all(follower) == [b"two"]
+        follower.close()
+        assert file.read() == b"secret\n"

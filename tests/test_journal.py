@@ -8,6 +8,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import stat
 import threading
 from dataclasses import asdict
@@ -376,3 +377,42 @@ def test_an_end_that_was_torn_is_none(tmp_path: Path) -> None:
 def test_of_a_long_journal_only_the_tail_is_read(tmp_path: Path) -> None:
     tape = Tape().add(1, "tests.finished", passed=9000, failed=0, results={f"test_{i:05}": True for i in range(9000)})
     assert has_end(tape.add(2, "loop.stopped", reason="completed").write(tmp_path / "run-1.jsonl"))
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_host_that_closes_all_files_loses_no_line_and_gets_none_into_its_own(opened: bool, tmp_path: Path) -> None:
+    """As a program does that becomes a daemon."""
+    journal = Journal(tmp_path / "r.jsonl")
+    assert journal.append({"v": 1, "n": 1})
+    number = journal._fd
+    os.close(number)
+    if opened:
+        theirs = os.open(tmp_path / "theirs", os.O_RDWR | os.O_CREAT)
+        assert theirs == number
+    assert journal.append({"v": 1, "n": 2})
+    journal.close()
+    assert [json.loads(line)["n"] for line in journal.path.read_bytes().splitlines()] == [1, 2]
+    if opened:
+        assert os.fstat(theirs).st_size == 0
+        os.close(theirs)
+
+
+def test_closing_what_the_host_has_closed_costs_it_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "r.jsonl")
+    os.close(journal._fd)
+    with (tmp_path / "theirs").open("wb", buffering=0) as theirs:
+        journal.close()
+        theirs.write(b"still open")
+
+
+def test_a_folder_that_is_removed_is_made_again_but_not_the_home_around_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "home" / "runs" / "r.jsonl")
+    assert journal.append({"v": 1, "n": 1})
+    shutil.rmtree(journal.path.parent)
+    assert journal.append({"v": 1, "n": 2})
+    assert [json.loads(line)["n"] for line in journal.path.read_bytes().splitlines()] == [2]
+    shutil.rmtree(tmp_path / "home")
+    assert not journal.append({"v": 1, "n": 3})
+    assert "No such file" in journal.problem
+    assert not (tmp_path / "home").exists()
+    journal.close()

@@ -179,6 +179,20 @@ def test_without_journals_nothing_stays_and_the_figures_are_exported(run: Run, h
     assert 'ralph_loop_name="looped"' in iterations
 
 
+@pytest.mark.parametrize("seconds", ["0", "3"])
+def test_a_launch_without_a_loop_leaves_nothing_that_says_that_it_is_there(run: Run, home: Path, seconds: str) -> None:
+    done = run(
+        "--",
+        "sleep",
+        seconds,  # before and after its exporters are there
+        RALPH_OTEL_EXPORT_FORMAT="prometheus,otlp",
+        RALPH_OTEL_EXPORT_TARGET="prometheus=127.0.0.1:0",
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}",
+    )
+    assert done.returncode == 0
+    assert [path for folder in ("targets", "recorders") for path in (home / folder).glob("*")] == []
+
+
 def test_the_figures_of_a_killed_loop_are_exported_to_its_end(run: Run, tmp_path: Path) -> None:
     figures = tmp_path / "figures.prom"
     run(

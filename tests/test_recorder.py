@@ -152,6 +152,31 @@ def test_a_family_of_very_many_loops_is_counted_once(make: Make, tmp_path: Path)
     assert read(recorder).total_iterations == many + 1
 
 
+@pytest.mark.parametrize("as_family", [True, False])
+def test_of_however_many_loops_only_so_much_is_remembered(
+    as_family: bool, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "MAX_FOLLOWED", 8)
+    monkeypatch.setattr(following, "MAX_REMEMBERED", 10)
+    recorder = make()
+    if as_family:
+        recorder.follow_runs(tmp_path, "fam")
+    many = 100
+    for number in range(1, many + 1):
+        name = "fam" if number == 1 else f"fam-{number}"
+        tape = Tape(run=name).iteration(1, 1).add(5, "loop.stopped", reason="completed")
+        path = tape.write(tmp_path / f"{name}.jsonl")
+        if not as_family:
+            recorder.follow(path, 0)
+        if number % 9 == 0:
+            assert read(recorder).total_iterations == number
+    Tape(run=f"fam-{many + 2}").iteration(1, 1).write(tmp_path / f"fam-{many + 2}.jsonl")
+    assert read(recorder).total_iterations == many + as_family  # one name is missing; what comes after it is found
+    journals = recorder._journals
+    kept = [len(each) for each in (journals._followers, journals._ended, journals._recorded)]
+    assert max(kept + [len(each._beyond) for each in journals._families]) <= 10
+
+
 # -- answering --------------------------------------------------------------------------------------------------------
 
 

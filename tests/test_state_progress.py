@@ -167,6 +167,28 @@ def test_progress_that_comes_after_the_iteration_belongs_to_it() -> None:
     assert progress(tape) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("pending", "own", "with_progress", "streak"),
+    [(True, None, 2, 0), (True, False, 2, 0), (False, True, 2, 0), (False, None, 1, 1), (False, False, 1, 1)],
+)
+def test_progress_between_iterations_is_the_next_ones_to_finish_though_another_runs(
+    pending: bool, own: bool | None, with_progress: int, streak: int
+) -> None:
+    tape = Tape().iteration(1, 1)
+    tape.lines.insert(-1, Tape("").add(1.5, "progress.measured", score=0.9, made_progress=True).lines[0])
+    tape.add(3, "progress.measured", score=0.5, made_progress=pending)  # none runs, and the last has its own
+    for number in (2, 3):
+        tape.add(3 + number, "iteration.started", iteration=number, span=f"{number:016x}")
+    if own is not None:
+        tape.add(7, "progress.measured", score=0.5, made_progress=own, span=f"{2:016x}")
+    tape.add(8, "iteration.finished", iteration=2, outcome="success", duration=3.0)
+    progress = tape.metrics().progress
+    assert (tape.state().iterations_with_progress, tape.state().no_progress_streak) == (with_progress, streak)
+    assert progress.progress_rate == approx(with_progress / 2)
+    tape.add(9, "iteration.finished", iteration=3, outcome="success", duration=3.0)  # it has no part of it
+    assert (tape.state().iterations_with_progress, tape.state().no_progress_streak) == (with_progress, streak)
+
+
 def test_late_progress_finds_its_iteration_by_the_span_while_the_next_one_runs() -> None:
     tape = Tape().add(1, "iteration.started", iteration=1, span="aa" * 8)
     tape.add(2, "iteration.finished", iteration=1, outcome="success", duration=1, span="aa" * 8)

@@ -1,7 +1,8 @@
 """What a user wants in no signal: regular expressions, whose matches are replaced before anything is written.
 
 They are looked for in every text that somebody else chose: names of loops, agents, models, tools, tests and errors,
-labels, attributes, captured messages. Other processes get them by the variable.
+labels, attributes, captured messages. Other processes get them by the variable; without it, hooks and runners that have
+registered themselves ask the configuration file.
 
 Standard library only, Python 3.9 and later.
 """
@@ -14,6 +15,8 @@ import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+
+from ralph_otel import configfile
 
 VARIABLE = "RALPH_OTEL_REDACT"
 """Holds the expressions, one a line."""
@@ -42,6 +45,18 @@ def expressions(text: str) -> tuple[str, ...]:
     return found
 
 
+def in_file(folder: str) -> tuple[str, ...]:
+    """The expressions in a folder's configuration file; none where it has none, or this Python cannot read it."""
+    found = configfile.find(folder)
+    if found is None or "redact" not in found[2]:
+        return ()
+    try:
+        wanted = configfile.values(found[2], found[1]).get("redact", ())
+        return expressions(wanted if isinstance(wanted, str) else "\n".join(map(str, wanted)))
+    except (ImportError, ValueError, TypeError, RecursionError):  # whoever reads the rest of it says so
+        return ()
+
+
 class _Redaction:
     def __init__(self) -> None:
         self.patterns: tuple[re.Pattern[str], ...] = ()
@@ -67,6 +82,18 @@ def use(wanted: Iterable[str] | None) -> None:
     """Look for these expressions from now on, in this process; None changes nothing."""
     if wanted is not None:
         _redaction.use(wanted)
+
+
+def use_configured(folder: str) -> None:
+    """Look for what the variable or else the configuration file of a folder says, where nobody else has read that."""
+    if not _redaction.patterns:
+        _redaction.use(in_file(folder))
+
+
+def environment() -> dict[str, str]:
+    """What a process must find in its environment to look for the same."""
+    wanted = "\n".join(pattern.pattern for pattern in _redaction.patterns)
+    return {VARIABLE: wanted} if wanted else {}
 
 
 def redacted(line: dict[str, Any]) -> dict[str, Any]:

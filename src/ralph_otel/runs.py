@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ralph_otel.events import Line
-from ralph_otel.journal import BadLine, Follower, decode, has_end, open_to_read, runs_folder
+from ralph_otel.journal import BadLine, Follower, decode, has_end, runs_folder
 from ralph_otel.notices import notice
+from ralph_otel.own_files import open_to_read
 from ralph_otel.state import RunState, States
 
 LATEST = "latest"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ralph_otel import beside
 from ralph_otel.__main__ import main
+from ralph_otel.launch import beside
 
 beside.END_TIMEOUT = 60.0
 main()

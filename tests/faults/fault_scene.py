@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,9 +88,10 @@ class Scene:
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.home, self.account_file, self.temporary = (self.folder / name for name in ("home", "account", "tmp"))
-        for folder in (self.folder, self.temporary):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.home, self.account_file = self.folder / "home", self.folder / "account"
+        self.temporary = Path(tempfile.mkdtemp(prefix="r-"))  # short, for sockets
+        weakref.finalize(self, shutil.rmtree, self.temporary, ignore_errors=True)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -181,6 +185,12 @@ class Scene:
         done = self.run([sys.executable, "-c", _NEXT, *map(str, dead)])
         assert done.code == 0, done.stderr
         assert not any(fold(path).run.active for path in dead)
+
+    def next_launch(self) -> None:
+        """Later something else is started by `ralph-otel run`."""
+        self.wait_for_the_end_of_all()
+        done = self.run([*OURS, "run", "--", "true"])
+        assert done.code == 0, done.stderr
 
     def replay(self) -> None:
         """`ralph-otel replay` of every run."""

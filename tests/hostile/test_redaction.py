@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,6 +90,61 @@ def test_a_hook_writes_it_into_no_journal(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "runs" / "r.jsonl"
     append(str(path), [{"v": 1, "type": "tool.called", "ts": 1, "loop": "r", "tool": SECRET, "outcome": "success"}])
     assert json.loads(path.read_text())["tool"] == "[redacted]"
+
+
+def hook(project: Path, home: Path, *inputs: dict[str, object], **variables: str) -> bytes:
+    """Have hooks run in a project; every byte that they leave."""
+    for given_ in inputs:
+        said = {"session_id": "s1", "cwd": str(project), **given_}
+        subprocess.run(
+            [sys.executable, "-m", "ralph_otel", "hook"], cwd=project, env={**os.environ, **variables},
+            input=json.dumps(said).encode(), timeout=60, check=True,
+        )  # fmt: skip
+    return b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+
+
+TURN: tuple[dict[str, object], ...] = (
+    {"hook_event_name": "SessionStart", "source": "startup", "model": f"m-{SECRET}"},
+    {"hook_event_name": "UserPromptSubmit", "prompt": "go"},
+    {"hook_event_name": "SubagentStart", "agent_id": "a", "agent_type": f"kind-{SECRET}"},
+    {"hook_event_name": "PostToolUse", "tool_name": f"Tool-{SECRET}", "tool_input": {}, "tool_response": {}},
+)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("ralph-otel.toml", f"redact = ['{EXPRESSION}']\n"),
+        ("pyproject.toml", f"[tool.ralph-otel]\nredact = '{EXPRESSION}'\n"),
+    ],
+)
+def test_a_hook_takes_it_from_the_projects_configuration_file(file: str, text: str, tmp_path: Path, home: Path) -> None:
+    project = tmp_path / f"project-{SECRET}"
+    project.mkdir()
+    assert SECRET.encode() in hook(project, home, *TURN)  # the same, as long as nobody wants anything
+    shutil.rmtree(home)
+    (project / file).write_text(text)
+    left = hook(project, home, *TURN)
+    assert SECRET.encode() not in left
+    for name in ("Tool-", "m-", "kind-", "project-"):
+        assert f"{name}[redacted]".encode() in left
+
+
+def test_a_hook_of_a_loops_agent_takes_it_from_the_loop(
+    make_collector: Callable[..., MetricsCollector], tmp_path: Path, home: Path
+) -> None:
+    collector = make_collector(redact=[EXPRESSION], export_format="none")
+    with collector.loop("l") as loop, loop.iteration() as iteration, iteration.agent("claude") as agent:
+        left = hook(tmp_path, home, TURN[0], *TURN[3:], {"hook_event_name": "Stop"}, **agent.environment())
+    assert SECRET.encode() not in left
+    assert b"Tool-[redacted]" in left
+
+
+def test_what_is_wrong_in_a_configuration_file_costs_a_hook_nothing(tmp_path: Path, home: Path) -> None:
+    for text in ("redact = [", "redact = 5", "redact = ['a(']", "redact = " + "[" * 100_000):
+        (tmp_path / "ralph-otel.toml").write_text(text)
+        assert f"Tool-{SECRET}".encode() in hook(tmp_path, home, *TURN)
+        shutil.rmtree(home)
 
 
 @pytest.mark.parametrize("said", ["a(", "(?P<n>", "[", "(?z)x", "a{1,99999999999999999999}"])

@@ -103,6 +103,22 @@ def test_its_loops_are_exported_to_their_end(prepared: Prepared, receiver: Recei
     assert receiver.resource("metrics")["service.instance.id"] == prepared.journals()[0].stem
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_configuration_file_wants_in_no_signal_is_in_none(
+    version: str, tmp_path: Path, home: Path, receiver: Received
+) -> None:
+    made = Prepared(needed(version), tmp_path / "environment", home)
+    assert made.call("enable").returncode == 0
+    (made.folder / "ralph-otel.toml").write_text("redact = ['fak.']\n")
+    made.loop(RALPH_OTEL_EXPORT_FORMAT="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+    until(lambda: "loop [redacted]" in [span.name for span in receiver.spans()], what="for the loop's span")
+    until(lambda: figure(receiver, "ralph_loop.runs") == 1, what="for the run to be counted")
+    assert not any(b"fake" in request.message.SerializeToString() for request in receiver.requests)
+    [journal] = made.journals()
+    reads_toml = tuple(map(int, version.split("."))) >= (3, 11)
+    assert lines_of(journal)[0]["name"] == ("[redacted]" if reads_toml else "fake")
+
+
 def figure(receiver: Received, name: str) -> float:
     """The sum of a metric's series."""
     metric = receiver.metrics().get(name)

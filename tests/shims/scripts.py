@@ -150,7 +150,7 @@ class Workplace:
         self.bin = folder / "bin"
         self.bin.mkdir(parents=True)
         self._processes: list[Process] = []
-        self._temporary = tempfile.mkdtemp(prefix="r-")  # short, for sockets
+        self.temporary = Path(tempfile.mkdtemp(prefix="r-"))  # short, for sockets
         for name in agents or ("claude", "aider"):
             program(self.bin / name, AGENT.format(python=sys.executable))
 
@@ -160,7 +160,7 @@ class Workplace:
         return {
             **inherited,
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
-            "TMPDIR": self._temporary,
+            "TMPDIR": str(self.temporary),
             "RALPH_OTEL_HOME": str(self.home),
             "RALPH_OTEL_EXPORT_FORMAT": "none",
             **changes,
@@ -180,7 +180,7 @@ class Workplace:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-        shutil.rmtree(self._temporary)
+        shutil.rmtree(self.temporary)
 
     def run(self, command: list[str], changes: Mapping[str, str] | None = None, **options: Any) -> Done:
         """Run a command here to its end."""
@@ -209,7 +209,7 @@ class Workplace:
 
     def trace(self) -> str:
         """The trace of the next agent, as its stand-in will find it; "" where there is no launch."""
-        return "".join(path.read_text() for path in Path(self._temporary).glob(f"*/{TRACE}")).partition(" ")[0]
+        return "".join(path.read_text() for path in self.temporary.glob(f"*/{TRACE}")).partition(" ")[0]
 
     def lines(self, type_: str = "") -> list[Line]:
         """The lines of its only journal, or those of one type."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -165,6 +166,30 @@ def test_the_script_goes_on_when_ralph_otel_is_killed(place: Workplace) -> None:
     assert stdout == b"a\n0\nb\n"
     [_, second] = place.account("argv")
     assert "TRACEPARENT" not in second["environment"]
+
+
+def test_what_a_killed_ralph_otel_leaves_goes_with_the_next_launch_after_the_script(place: Workplace) -> None:
+    process, _, _ = in_the_middle(place)
+    [stray] = place.temporary.iterdir()
+    process.kill()
+    process.wait(30)
+    place.run(launched("true"))
+    assert list(place.temporary.iterdir()) == [stray]  # the script finds its second agent there
+    (place.folder / "go").touch()
+    stdout, _ = process.communicate(timeout=30)
+    assert stdout == b"a\n0\nb\n"
+    until(lambda: not used(stray), what="for the end of the script")
+    place.run(launched("true"))
+    assert list(place.temporary.iterdir()) == []
+
+
+def used(folder: Path) -> bool:
+    """Whether a process was started with that folder on its PATH."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in process.environ().get("PATH", ""):
+                return True
+    return False
 
 
 def test_a_script_that_is_killed_has_crashed_and_its_agent_has_no_end(place: Workplace) -> None:

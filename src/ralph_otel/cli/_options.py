@@ -9,7 +9,8 @@ from click.shell_completion import CompletionItem
 
 from ralph_otel import redaction
 from ralph_otel.config import MetricsConfig
-from ralph_otel.journal import BadLine, decode, open_to_read
+from ralph_otel.journal import BadLine, decode
+from ralph_otel.own_files import open_to_read
 from ralph_otel.runs import LATEST, RunError, find, journals, short_ids
 
 _OFFERED = 50

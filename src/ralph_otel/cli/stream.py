@@ -13,7 +13,7 @@ import click
 
 from ralph_otel.cli._options import complete_run, home, journal_of
 from ralph_otel.config import seconds
-from ralph_otel.journal import open_to_read
+from ralph_otel.own_files import open_to_read
 from ralph_otel.views.stream import EventIdError, Stream, place_of
 
 

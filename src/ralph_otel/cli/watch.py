@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 
 from ralph_otel.cli._options import configured
 from ralph_otel.config import MetricsConfig
+from ralph_otel.temporary import TemporaryFolder
 
 
 @click.command("watch")
@@ -55,9 +55,13 @@ def _home(config: MetricsConfig) -> Iterator[Path]:
     """The folder of the journals; where none are wanted, one that goes away again."""
     if config.journal:
         yield config.home
-    else:
-        with tempfile.TemporaryDirectory(prefix="ralph-otel-", ignore_cleanup_errors=True) as temporary:
-            yield Path(temporary)
+        return
+    try:
+        temporary = TemporaryFolder()
+    except OSError as error:
+        raise click.ClickException(f"no temporary folder: {error.strerror}; set TMPDIR to another folder") from None
+    with temporary:
+        yield temporary.path
 
 
 def _watch(

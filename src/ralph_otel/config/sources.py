@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ralph_otel import configfile
 from ralph_otel.config.fields import FIELDS
 from ralph_otel.config.values import MetricsExportFormat
 from ralph_otel.notices import notice, shown
@@ -58,7 +58,7 @@ def _given(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
         if value := os.environ.get(f"RALPH_OTEL_{name.upper()}"):
             yield name, value, f"RALPH_OTEL_{name.upper()}"
     yield from _standard_variables(os.environ)
-    yield from _file_values(Path())
+    yield from _file_values(os.curdir)
 
 
 def _standard_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
@@ -83,29 +83,17 @@ def _standard_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, A
         yield "export_target", f"prometheus={host or '127.0.0.1'}:{port or 9464}", source
 
 
-def _file_values(folder: Path) -> Iterator[tuple[str, Any, str]]:
-    for name, table in (("ralph-otel.toml", ()), ("pyproject.toml", ("tool", "ralph-otel"))):
-        try:
-            text = (folder / name).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        if table and "ralph-otel" not in text:
-            continue
-        yield from _table_values(name, text, table)
+def _file_values(folder: str) -> Iterator[tuple[str, Any, str]]:
+    found = configfile.find(folder)
+    if found is None:
         return
-
-
-def _table_values(name: str, text: str, table: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
-    import tomllib
-
+    name, table, text = found
     try:
-        values: Any = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        values = configfile.values(text, table)
+    except (ValueError, RecursionError) as error:
         notice(f"{name}: {str(error)[:120]}; mend it or remove it; the file is left out")
         return
-    for key in table:
-        values = values.get(key, {}) if isinstance(values, dict) else {}
-    for key, value in values.items() if isinstance(values, dict) else ():
+    for key, value in values.items():
         if key.replace("-", "_") in FIELDS:
             yield key.replace("-", "_"), value, name
         else:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import time
 
 from ralph_otel.hooks import LIMIT
-from ralph_otel.hooks.project import DAMAGE, State, home, state_file, state_files, wanted
+from ralph_otel.hooks.project import DAMAGE, State, home, redacted, state_file, state_files, use_redaction, wanted
 from ralph_otel.hooks.reading import name, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FREE = ("tool_name", "model", "agent_type")
+"""What an input says that somebody has named, and that goes into a journal."""
 _OTHERS = 50
 """Other projects that are looked at for loops that are over."""
 
@@ -35,6 +37,8 @@ def handle(data: bytes, environment: Mapping[str, str]) -> None:
         return
     base, session = home(environment), name(said, "session_id")
     project = environment.get("CLAUDE_PROJECT_DIR") or name(said, "cwd") or "/"
+    use_redaction(project)
+    said.update(redacted([{key: said[key] for key in _FREE if key in said}])[0])  # some of it is kept between hooks
     with State(state_file(base, project)) as state:
         if _is_attached(state, session, base, environment):
             from ralph_otel.hooks import attached

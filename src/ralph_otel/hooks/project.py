@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from binascii import crc32
+
+from ralph_otel import configfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,14 +154,29 @@ def append(path: str, lines: list[Line]) -> None:
     try:
         size = os.fstat(fd).st_size
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        if os.environ.get("RALPH_OTEL_REDACT"):  # else its import is saved: a hook runs at every use of a tool
-            from ralph_otel.redaction import redacted
-
-            lines = [redacted(line) for line in lines]
+        lines = redacted(lines)
         data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
         os.write(fd, b"\n" + data if torn else data)
     finally:
         os.close(fd)
+
+
+def use_redaction(folder: str) -> None:
+    """Have what is to be in no signal taken out, as the variable says, or the configuration file of a folder."""
+    found = None if os.environ.get("RALPH_OTEL_REDACT") else configfile.find(folder)
+    if found is not None and "redact" in found[2]:  # else an import is saved: a hook runs at every use of a tool
+        from ralph_otel import redaction
+
+        redaction.use_configured(folder)
+
+
+def redacted(lines: list[Line]) -> list[Line]:
+    """Lines without what is to be in no signal."""
+    if "ralph_otel.redaction" not in sys.modules and not os.environ.get("RALPH_OTEL_REDACT"):
+        return lines
+    from ralph_otel import redaction
+
+    return [redaction.redacted(line) for line in lines]
 
 
 def tail(path: str, most: int) -> bytes:

@@ -3,7 +3,6 @@
 The journal is the only truth: what is in it survives a kill, and everything shown or exported is a fold over it.
 
     places.py    where journals are, and run ids
-    opening.py   a file that is what it seems
     lines.py     `encode`, `decode`: a line as bytes and as an event's dict
     writing.py   `Journal` appends, safely from several threads and processes
     held.py      `Held`: lines that a journal cannot take now wait in memory
@@ -14,10 +13,10 @@ The format is a public protocol, see `docs/journal.md`. Standard library only, P
 
 from ralph_otel.journal.held import Held
 from ralph_otel.journal.lines import BadLine, decode, encode
-from ralph_otel.journal.opening import open_own, open_to_read
 from ralph_otel.journal.places import create_folder, home, new_run_id, runs_folder, usable_run_id
 from ralph_otel.journal.reading import MAX_LINE, Follower, has_end
 from ralph_otel.journal.writing import Journal
+from ralph_otel.own_files import open_own, open_to_read
 
 __all__ = [
     "MAX_LINE",

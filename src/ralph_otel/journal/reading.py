@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 from ralph_otel.journal.lines import BadLine, decode
-from ralph_otel.journal.opening import open_own, open_to_read
+from ralph_otel.own_files import file_of, open_own, open_to_read
 
 MAX_LINE = 8 * 1024 * 1024
 """The longest line that is read, in bytes; a longer one is skipped and counted."""
 _CHUNK = 1 << 20
+_KNOWN_BY = 64
+"""Bytes before a place in a file by which it is known to be the same."""
 _TAIL = 64 * 1024
 """Bytes at a journal's end in which its last word is looked for."""
 
@@ -37,7 +39,8 @@ class Follower:
         self._rest = bytearray()
         self._skipping = False
         self._fd = -1
-        self._inode = 0
+        self._identity: tuple[int, int] | None = None
+        self._before = b""
         self._at_end = True
 
     def read(self, limit: int = _CHUNK) -> list[bytes]:
@@ -46,16 +49,23 @@ class Follower:
         Raises:
             OSError: the file is there but cannot be read.
         """
+        if self._fd >= 0 and file_of(self._fd) != self._identity:  # the host has closed it, see `Journal.append`
+            self._fd = -1
         if self._fd < 0 and not self._open():
             self._at_end = True
             return []
         data = os.read(self._fd, limit)
+        if data and not self._goes_on():
+            self._restart()
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            return self.read(limit)
         self._at_end = not data
         if not data:
             if self._replaced():
                 return self.read(limit)
             return []
         self.offset += len(data)
+        self._before = (self._before + data[-_KNOWN_BY:])[-_KNOWN_BY:]
         *lines, rest = data.split(b"\n")
         if lines and self._skipping:
             self._skipping = False
@@ -96,7 +106,7 @@ class Follower:
             self._fd = open_own(self.path, os.O_RDONLY, self._strangers)
         except FileNotFoundError:
             return False
-        self._inode = os.fstat(self._fd).st_ino
+        self._identity = file_of(self._fd)
         os.lseek(self._fd, self.offset, os.SEEK_SET)  # beyond the end nothing is found, and `_replaced` sees why
         return True
 
@@ -106,19 +116,23 @@ class Follower:
             status = self.path.stat()
         except OSError:
             return False
-        if status.st_ino == self._inode and status.st_size >= self.offset:
+        if (status.st_dev, status.st_ino) == self._identity and status.st_size >= self.offset:
             return False
         self.close()
         self._restart()
         return True
 
+    def _goes_on(self) -> bool:
+        """Whether before what comes now is what was read last: a file that was cut may have grown beyond that again."""
+        return os.pread(self._fd, len(self._before), self.offset - len(self._before)) == self._before
+
     def _restart(self) -> None:
-        self.offset, self._rest, self._skipping = 0, bytearray(), False
+        self.offset, self._rest, self._skipping, self._before = 0, bytearray(), False, b""
 
     def close(self) -> None:
         """Give the file handle back; the next `read` opens the file again and goes on."""
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and file_of(fd) == self._identity:
             os.close(fd)
 
 

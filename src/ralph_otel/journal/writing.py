@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ralph_otel.events import Line
 from ralph_otel.journal.lines import encode
-from ralph_otel.journal.opening import open_own
 from ralph_otel.journal.places import create_folder
+from ralph_otel.own_files import file_of, open_own
 
 
 class Journal:
@@ -34,7 +34,30 @@ class Journal:
         self._closed = False
 
     def _open(self) -> int:
-        return open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        fd = open_own(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        self._identity = file_of(fd)
+        return fd
+
+    def _look(self) -> None:
+        """Let go of a descriptor that is not of our file any more, or whose file was removed.
+
+        A host that becomes a daemon closes whatever is open, and may have opened a file of its own by that number.
+        """
+        try:
+            status = os.fstat(self._fd)
+        except OSError:
+            self._fd = -1
+            return
+        if (status.st_dev, status.st_ino) != self._identity:
+            self._fd = -1
+        elif not status.st_nlink:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _reopen(self) -> int:
+        """Open it again. A folder that was removed is made again, but not the home folder around it."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        return self._open()
 
     def append(self, line: Line) -> int:
         """Put one line at the end, with a single write, and return how many bytes that took; 0 if it failed.
@@ -45,8 +68,10 @@ class Journal:
         if self._torn:
             data = b"\n" + data
         try:
+            if self._fd >= 0:
+                self._look()
             if self._fd < 0:
-                self._fd = self._open()
+                self._fd = self._reopen()
             written = os.write(self._fd, data)
         except OSError as error:
             self.problem = error.strerror or str(error)
@@ -75,5 +100,5 @@ class Journal:
         """Give the file handle back. A line that comes afterwards opens the file for itself alone."""
         self._closed = True
         fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if fd >= 0 and file_of(fd) == self._identity:
             os.close(fd)

@@ -69,11 +69,17 @@ def start_recorder(config: MetricsConfig, launch: Launch, pid: int) -> Recorder 
     return recorder
 
 
-def stop_recorder(recorder: Recorder | None) -> None:
-    """Send what waits, for as long as that may take."""
+def stop_recorder(recorder: Recorder | None, any_loops: bool = True) -> None:
+    """Send what waits, for as long as that may take, and leave nothing that says that we are there.
+
+    Args:
+        recorder: what `start_recorder` has returned.
+        any_loops: whether there was anything to record.
+    """
     if recorder is not None:
         try:
-            recorder.stop(END_TIMEOUT)
+            if any_loops or not recorder.abandon():
+                recorder.stop(END_TIMEOUT)
         except Exception as error:  # noqa: BLE001 — the command's end is what counts
             say(f"the last export failed: {type(error).__name__}: {error}")
 

@@ -13,6 +13,7 @@ import errno
 import os
 import shlex
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ralph_otel import redaction, runners
+from ralph_otel import redaction, runners, temporary
 from ralph_otel.config import MetricsConfig
+from ralph_otel.guard import guarded
 from ralph_otel.journal import create_folder, new_run_id, runs_folder
 from ralph_otel.launch import beside
 from ralph_otel.launch.beside import say
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from ralph_otel.watch.launched import LaunchedWatch
 
 
+_SWEEP_TIMEOUT = 0.3
+"""Seconds that removing what others have left may take beyond the command's end."""
 _TRIAL = 4096
 """Bytes that a folder must take, or its disk is full."""
 _DROP_TIMEOUT = 0.5
@@ -100,6 +104,7 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
         environment, launched = launch.environment(environment), time.time_ns()
         with _shell_agents(launch, command, config.home, environment, wishes) as shell:
             pid = supervisor.start(command, environment if shell is None else shell.environment(environment))
+            sweeping = _sweep(config.home)
             files = _watch_files(launch, command, environment, launched, shell)
             journals = partial(_paths, launch, files)
             progress = None
@@ -121,8 +126,19 @@ def run(command: Sequence[str], config: MetricsConfig, wishes: Wishes = Wishes()
                 progress.stop(beside.PROGRESS_TIMEOUT)
             if shell is not None:
                 shell.stop(returncode)
+            if sweeping.is_alive():
+                sweeping.join(_SWEEP_TIMEOUT)
         _finish([path for path in journals() if path.stat().st_size], recorder, launch, command, wishes.verbose)
         return returncode
+
+
+def _sweep(home: Path) -> threading.Thread:
+    """Remove what launches that were killed have left, beside the command."""
+    thread = threading.Thread(
+        target=guarded, args=("temporary folders", partial(temporary.sweep, home)), name="ralph-otel-sweep", daemon=True
+    )
+    guarded("temporary folders", thread.start)
+    return thread
 
 
 def _paths(launch: Launch, files: LaunchedWatch | None) -> list[Path]:
@@ -139,8 +155,7 @@ def _finish(
         if verbose:
             say(f"journal {path}" + (", whose loop was killed" if killed else ""))
     reason = _obstacle(launch.folder)
-    if journals:
-        beside.stop_recorder(recorder)
+    beside.stop_recorder(recorder, bool(journals))
     if reason is not None:
         what = "what came last" if journals else "everything"
         say(f"{what} may be missing in {launch.folder}: {reason}; make room there, or set RALPH_OTEL_HOME")
@@ -209,8 +224,14 @@ def _folder(config: MetricsConfig) -> Iterator[Path | None]:
     if not config.enabled:
         yield None
     elif not config.journal:  # they carry the events from there to here nevertheless
-        with tempfile.TemporaryDirectory(prefix="ralph-otel-", ignore_cleanup_errors=True) as temporary:
-            folder = runs_folder(Path(temporary))
+        try:
+            private = temporary.TemporaryFolder()
+        except OSError as error:
+            say(f"no telemetry: no temporary folder can be made: {error.strerror}; set TMPDIR to another folder")
+            yield None
+            return
+        with private:
+            folder = runs_folder(private.path)
             create_folder(folder)
             yield folder
     else:

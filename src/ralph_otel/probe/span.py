@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from ralph_otel import events, tracecontext
+from ralph_otel import events, redaction, tracecontext
 from ralph_otel.events import MAX_TEXT, Event
 from ralph_otel.probe.given import judge, went_well
 from ralph_otel.tracecontext import TraceContext
@@ -174,5 +174,8 @@ class Span:
         return TraceContext(self.trace_id, self.span_id, self.loop.flags, outer.state, outer.baggage)
 
     def environment(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment for a process started in it: `base` (`os.environ` by default) plus TRACEPARENT."""
-        return {**(os.environ if base is None else base), **self.context.environment()}
+        """The environment for a process started in it: `base` (`os.environ` by default) plus TRACEPARENT.
+
+        Where something is to be in no signal, its hooks learn of it, too.
+        """
+        return {**(os.environ if base is None else base), **redaction.environment(), **self.context.environment()}

@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ralph_otel.progress.git import Deadline, GitError, git
+from ralph_otel.temporary import TemporaryFolder
 
 TIMEOUT = 10.0
 """Seconds that one snapshot or one comparison may take."""
@@ -72,8 +72,9 @@ class _Store:
     """A temporary folder for an index and objects. It goes when nobody holds it any more, or when the process ends."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ralph-otel-git-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        temporary = TemporaryFolder(what="git")
+        weakref.finalize(self, temporary.remove)
+        self.folder = temporary.path
         self.objects = self.folder / "objects"
         self.objects.mkdir()
         (self.folder / ".gitignore").write_text("*\n")  # where the temporary folder lies in the work tree itself

@@ -1,7 +1,7 @@
 """The journals that a recorder follows: which there are, and what is new in them.
 
 A journal is followed while its run goes on. Of very many, those of ended runs are let go, and how far they were read is
-kept, so that a line that comes late counts once.
+kept of the newest of these, so that a line that comes late counts once. So memory is bounded, however many there are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ MAX_FOLLOWED = 64
 itself: macOS gives a process 256 of them, unless it asks for more."""
 _BATCH = 32 * 1024
 """Bytes of a journal that are worked off at a time: some milliseconds' work."""
+MAX_REMEMBERED = 10_000
+"""Journals that were let go of which it is known how far they were read: a line that comes later than that is not
+looked for. A journal takes some 200 bytes here."""
 _SETTLED = 1_000_000_000
 """Nanoseconds after which a folder's time tells a change from the one before, whatever the file system's clock."""
 
@@ -42,7 +45,7 @@ class Journals:
 
     def __init__(self) -> None:
         self._followers: dict[Path, Follower] = {}
-        self._recorded: dict[Path, int] = {}
+        self._recorded: dict[Path, int] = {}  # of those that are followed
         self._ended: dict[Path, int] = {}  # how far those have been read that are not followed any more
         self._families: list[_Family] = []
 
@@ -72,8 +75,7 @@ class Journals:
         """
         for family in self._families:
             for path in family.appeared():
-                if path not in self._ended:
-                    self.follow(path)
+                self.follow(path)
         if len(self._followers) > MAX_FOLLOWED:
             self._let_go(active)
 
@@ -82,6 +84,8 @@ class Journals:
             if not active(path.stem) and follower.offset >= follower.size and not follower.torn:
                 follower.close()
                 self._ended[path] = follower.offset
+                if len(self._ended) > MAX_REMEMBERED:
+                    del self._ended[next(iter(self._ended))]
                 del self._followers[path]
                 self._recorded.pop(path, None)
 
@@ -121,9 +125,11 @@ class _Family:
         self._folder = folder
         self._prefix = prefix
         self._seen: int | None = None
+        self._all_below = 1
+        self._beyond: set[int] = set()  # few: the numbers are given one after the other
 
     def appeared(self) -> list[Path]:
-        """All of them, where the folder has changed since the last call; else none."""
+        """Those that had not been there at any earlier call."""
         try:
             changed = self._folder.stat().st_mtime_ns
         except OSError:
@@ -131,14 +137,28 @@ class _Family:
         if changed == self._seen:
             return []
         self._seen = changed if time.time_ns() - changed > _SETTLED else None
-        return family(self._folder, self._prefix)
+        return [path for path in family(self._folder, self._prefix) if self._is_new(path)]
+
+    def _is_new(self, path: Path) -> bool:
+        number = _number(path.stem, self._prefix)
+        if number < self._all_below or number in self._beyond:
+            return False
+        self._beyond.add(number)
+        while self._all_below in self._beyond or len(self._beyond) > MAX_REMEMBERED:  # a gap that stays, was removed
+            self._beyond.discard(self._all_below)
+            self._all_below += 1
+        return True
 
 
 def family(folder: Path, prefix: str) -> list[Path]:
-    """The journals of one launch that are there: `<prefix>.jsonl`, and `<prefix>-2.jsonl` and so on."""
+    """The journals of one launch that are there, in their order: `<prefix>.jsonl`, `<prefix>-2.jsonl` and so on."""
+    found = {path: _number(path.stem, prefix) for path in folder.glob(f"{prefix}*.jsonl")}
+    return sorted((path for path, number in found.items() if number), key=lambda path: found[path])
 
-    def belongs(stem: str) -> bool:
-        number = stem.removeprefix(f"{prefix}-")
-        return number == prefix or number.isdecimal()
 
-    return sorted(path for path in folder.glob(f"{prefix}*.jsonl") if belongs(path.stem))
+def _number(stem: str, prefix: str) -> int:
+    """Which of a launch's journals one is, from 1; 0 for another's."""
+    if stem == prefix:
+        return 1
+    number = stem.removeprefix(f"{prefix}-")
+    return int(number) if number != stem and number.isdecimal() and len(number) < 10 else 0

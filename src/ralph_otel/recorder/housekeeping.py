@@ -1,6 +1,7 @@
 """What a recorder sees to beside its own runs, at its start and every hour: the dead, and the folder of the journals.
 
-Runs that were killed get their end; what killed recorders had no time to send is sent; old journals go.
+Runs that were killed get their end; what killed recorders had no time to send is sent; old journals go, and temporary
+folders whose makers were killed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Housekeeping:
         return self._config.journal and time.monotonic() >= self._next
 
     def look(self, pipeline: Pipeline | None) -> None:
-        """See to everything; old journals are removed on a thread beside.
+        """See to everything; what is to go is removed on a thread beside.
 
         Args:
             pipeline: takes what the dead have left open.
@@ -61,7 +62,9 @@ class Housekeeping:
         recovery.recover(self._config.home, handover.into(pipeline) if pipeline is not None else None)
 
     def _work(self) -> None:
+        from ralph_otel import temporary
         from ralph_otel.recorder import retention
 
+        guarded("temporary folders", partial(temporary.sweep, self._config.home))
         home, age, size = self._config.home, self._config.journal_age, self._config.journal_size
         guarded("retention", partial(retention.remove_old, home, age, size))

@@ -93,7 +93,9 @@ class Recorder:
         self._ready = threading.Event()
         self._lacking = False
         self._calls = Calls(self._hasten)
-        self._stopping = self._abandoned = False
+        self._beginning = threading.Lock()
+        """Held while it is decided whether exporters are set up or the recorder is abandoned."""
+        self._stopping = self._abandoned = self._building = False
         self._next_tick = time.monotonic() + config.collection_interval
 
     def _make_mark(self, host: Host | None) -> Mark | None:
@@ -197,10 +199,13 @@ class Recorder:
         return True
 
     def abandon(self) -> bool:
-        """End without a wait, where nothing has been set up yet: whether it is so."""
-        if self._ready.is_set():
-            return False
-        self._abandoned = True
+        """End without a wait, where nothing is being set up yet: whether it is so."""
+        with self._beginning:
+            if self._building:
+                return False
+            self._abandoned = True
+        if self._mark is not None:
+            self._mark.remove()
         return True
 
     def wait_ready(self, timeout: float) -> bool:
@@ -231,8 +236,6 @@ class Recorder:
         while self._lacking and not self._hurry.wait(_RETRY):  # what comes meanwhile waits where it is
             self._set_up()
         if self._abandoned:
-            if self._pipeline is not None:
-                self._pipeline.shutdown(1.0)
             return
         while True:
             self._wake.wait(self._pause())
@@ -257,7 +260,9 @@ class Recorder:
         try:
             from ralph_otel.recorder.pipeline import Pipeline
 
-            if not self._abandoned:
+            with self._beginning:
+                self._building = not self._abandoned
+            if self._building:
                 self._pipeline = Pipeline(
                     self._config,
                     self._instance_id,

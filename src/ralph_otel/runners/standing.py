@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ralph_otel import redaction
 from ralph_otel.hooks.attached import newest, traceparent
 from ralph_otel.hooks.project import home, wanted
 from ralph_otel.journal import has_end, new_run_id, runs_folder
@@ -26,7 +27,7 @@ from ralph_otel.probe import Loop
 from ralph_otel.runners.launched import Launch
 
 _EVERY = 500
-"""What `trace_iterations` is unless its variable says something else; files of settings are not read in a runner."""
+"""What `trace_iterations` is unless its variable says something else; of files of settings, only `redact` is read."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def join(recorder: str, theirs: Mapping[str, Any]) -> Standing | None:
         return None
     if is_within_a_loop(os.environ):
         return None
+    redaction.use_configured(os.curdir)
     every = os.environ.get("RALPH_OTEL_TRACE_ITERATIONS", "")
     folder = runs_folder(Path(home(os.environ))).absolute()
     return Standing(new_run_id(), folder, int(every) if every.isdecimal() else _EVERY, recorder=recorder)

@@ -5,6 +5,7 @@ ralph-otel-x1y2z3/
   shims/*.py                   what these programs execute: copies, for an agent may remove what it finds installed
   socket                       what the launch listens on
   trace                        the trace id and the flags for the next agent
+  lock                         see `ralph_otel.temporary`
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ralph_otel.agents import PARSERS
 from ralph_otel.files import write_atomically
 from ralph_otel.shims.command import SHIMS, SOCKET, TRACE
+from ralph_otel.temporary import TemporaryFolder, parents
 
 AGENTS = ("claude", "codex", "gemini", "opencode", "aider", "amp", "cursor-agent", "copilot")
 """The agents that are known by the name of their command."""
@@ -48,7 +49,8 @@ class Folder:
     """
 
     def __init__(self, installed: Mapping[str, str], home: Path) -> None:
-        self.path = _make(home)
+        self._temporary = _make(home)
+        self.path = self._temporary.path
         try:
             self._fill(installed)
         except BaseException:
@@ -80,22 +82,10 @@ class Folder:
 
         What is left of it makes way for the agents at once, for nobody listens any more.
         """
-        if not self._is_used():
-            shutil.rmtree(self.path, ignore_errors=True)
-
-    def _is_used(self) -> bool:
-        """Whether there are processes that were started with this folder on their PATH."""
-        try:
-            import psutil
-        except ImportError:  # the command has removed what we are installed in
-            return True
-        for process in psutil.process_iter():
-            try:
-                if str(self.path) in process.environ().get("PATH", ""):
-                    return True
-            except (psutil.Error, OSError):  # somebody else's, or gone
-                continue
-        return False
+        if self._temporary.used():
+            self._temporary.release()
+        else:
+            self._temporary.remove()
 
     def _fill(self, installed: Mapping[str, str]) -> None:
         modules = self.path / "shims"
@@ -122,25 +112,33 @@ def installed(names: Iterable[str], path: str | None) -> dict[str, str]:
     return {name: os.path.abspath(where) for name, where in found.items() if where is not None}  # noqa: PTH100 — keeps `..`
 
 
-def _make(home: Path) -> Path:
+def _make(home: Path) -> TemporaryFolder:
     """A new private folder in which a program can be executed and a socket's path is not too long."""
     problem = OSError("no folder for programs")
-    for parent in (None, "/tmp", home):
+    for parent in parents(home):
         try:
-            folder = Path(tempfile.mkdtemp(prefix="ralph-otel-", dir=parent))
+            folder = TemporaryFolder(parent)
         except OSError as error:
             problem = error
             continue
-        (folder / SHIMS).mkdir(mode=0o700)
-        trial = folder / SHIMS / "trial"
-        _write_program(trial, "")
-        runs = os.access(trial, os.X_OK) and len(os.fsencode(folder / SOCKET)) <= _LONGEST_SOCKET
-        trial.unlink()
-        if runs:
-            return folder
-        shutil.rmtree(folder, ignore_errors=True)
-        problem = OSError(f"nothing can be executed in {folder.parent}, or its path is too long")
+        try:
+            if _runs_programs(folder.path):
+                return folder
+            problem = OSError(f"nothing can be executed in {parent}, or its path is too long")
+        except OSError as error:
+            problem = error
+        folder.remove()
     raise problem
+
+
+def _runs_programs(folder: Path) -> bool:
+    """Whether a program can be executed there, and a socket have a path. Makes the folder for the programs."""
+    (folder / SHIMS).mkdir(mode=0o700)
+    trial = folder / SHIMS / "trial"
+    _write_program(trial, "")
+    runs = os.access(trial, os.X_OK) and len(os.fsencode(folder / SOCKET)) <= _LONGEST_SOCKET
+    trial.unlink()
+    return runs
 
 
 def _write_program(path: Path, text: str) -> None:

@@ -162,8 +162,8 @@ def _iteration_finished(state: RunState, line: Line, ts: int) -> None:
     state.duration_sum += duration
     state.progress_at = ts
     state.rollups.iteration(ts, success, duration)
-    if iteration.progress is None and not state.open_iterations:
-        iteration.progress, state.pending_progress = state.pending_progress, None
+    if state.pending_progress is not None:
+        iteration.progress, state.pending_progress = bool(iteration.progress) or state.pending_progress, None
     state.last_iteration = iteration
     state.recent.append(iteration)
     state.streak_before = state.no_progress_streak

@@ -22,7 +22,8 @@ def note_progress(state: RunState, made: bool, span_id: str | None) -> None:
     """Find the iteration that a measurement is about, and note there whether it made progress.
 
     That is the open one whose span it carries, or a finished one; else the one that is open; with none open the
-    last that finished, when it has no measurement yet or this is its span; else the next to finish.
+    last that finished, when it has no measurement yet or this is its span; else the next to finish, whether others are
+    open then or not, and beside what it has measured itself.
     """
     open_ = state.open_iterations.values()
     iteration = next((it for it in open_ if span_id is not None and it.span_id == span_id), None)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ralph_otel.events import Line
-from ralph_otel.journal import MAX_LINE, BadLine, decode, encode, open_to_read
+from ralph_otel.journal import MAX_LINE, BadLine, decode, encode
+from ralph_otel.own_files import open_to_read
 from ralph_otel.views.live import Live
 from ralph_otel.views.live_run import LiveRun
 

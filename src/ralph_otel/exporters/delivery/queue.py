@@ -7,7 +7,7 @@
 
 A name says all that is asked of a request that waits, so that looking reads no file. Any process appends; one at a time
 sends and removes. No file holds a header or a token. Written files are not synced: they survive the death of every
-process, and a loss of power as far as the file system's own habits go.
+process, and a loss of power as far as the file system's own habits go; docs/delivery.md says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Opening a file only if it is what it seems: the folder of the journals may be one that others can write to, too."""
+"""Files that are what they seem: no links, no pipes, and nobody else's; and which file a descriptor is of.
+
+Standard library only, Python 3.9 and later.
+"""
 
 from __future__ import annotations
 
@@ -54,3 +57,12 @@ def _problem_with(status: os.stat_result, path: Path, strangers: bool, writes: b
     if strangers or not hasattr(os, "geteuid") or status.st_uid in (os.geteuid(), path.parent.stat().st_uid):
         return ""
     return f"it belongs to user {status.st_uid}, and is not trusted; copy it, or move it away"
+
+
+def file_of(fd: int) -> tuple[int, int] | None:
+    """Which file a descriptor is of; None where it is closed."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
