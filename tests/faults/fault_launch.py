@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from fault_scene import PATIENT, Scene
+from fault_scene import Scene
 
+from support.hosts import PATIENT
 from support.waiting import until
 
 _AGENT = """#!/bin/sh
@@ -84,5 +85,6 @@ def launched(scene: Scene, runner: str, below: bool = True, recorded: bool = Tru
     process = scene.start(RUNNERS[runner], *([*PATIENT, "run", "--"] if below else ()))
     scene.wait_for("waits")
     if below and recorded:
+        until(lambda: list((scene.home / "recorders").glob("*")), what="for the recorder, which may be later")
         until(lambda: any(b'"iteration":6' in path.read_bytes() for path in scene.journals()), what="for iteration 6")
     return Launched(scene, process, RUNNERS[runner], below)

@@ -16,13 +16,12 @@ import psutil
 from fault_table import Arrived
 
 from ralph_otel.runs import fold
+from support.hosts import PATIENT
 from support.receiver import Received, totals
 from support.waiting import until
 
 OURS = [sys.executable, "-m", "ralph_otel"]
 """The command `ralph-otel`."""
-PATIENT = [sys.executable, str(Path(__file__).with_name("fault_patient.py"))]
-"""The same, with more time at its end."""
 PROGRAM = Path(__file__).with_name("fault_program.py")
 _COUNTERS = ("ralph_loop.iterations", "iterations")
 _NEXT = """

@@ -27,6 +27,8 @@ LOOP = """
 """
 FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
 """How the variables begin that would change what ralph-otel and the SDK do."""
+PATIENT = [sys.executable, "-P", str(Path(__file__).with_name("patient.py"))]
+"""The command `ralph-otel`, with more time at its end than it usually takes."""
 QUIET = {"RALPH_OTEL_EXPORT_FORMAT": "none"}
 """Without exporters, that is without a port."""
 
