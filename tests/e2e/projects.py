@@ -83,7 +83,7 @@ class Project:
     def run(self, *command: str, **variables: str) -> Run:
         """Run a loop to its end, which must be one without an error."""
         with self.started(*command, **variables) as process:
-            _, stderr = process.communicate(timeout=110)
+            _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
         return self.only_run()
 
