@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -356,3 +357,11 @@ anything = st.recursive(
 def test_no_argument_raises(arguments: dict[str, Any]) -> None:
     config = MetricsConfig(**arguments)
     assert config.to_dict().keys() | {"sources"} == set(MetricsConfig.__slots__)
+
+
+def test_a_machine_on_which_durations_cannot_be_read_has_the_usual_ones(
+    heard: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "durationpy", None)  # as where there is no file handle left to read it with
+    assert MetricsConfig(collection_interval="60s").collection_interval == 10
+    assert len(heard) == 1

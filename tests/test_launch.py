@@ -120,7 +120,7 @@ def test_prometheus_still_finds_the_target_of_a_loop_that_was_killed(
     # The loop waits until its target is there, for a launch that is over at once may have set nothing up yet.
     ready = f"until [ -s {home}/targets/*.json ]; do sleep 0.01; done"
     endpoint = {"RALPH_OTEL_EXPORT_FORMAT": "prometheus", "RALPH_OTEL_EXPORT_TARGET": f"127.0.0.1:{free_port()}"}
-    done = run("--", "sh", "-c", f'{ready}; "$@"; exit 0', "sh", *LOOPING, how, program=patient.PROGRAM, **endpoint)
+    done = run("--", "sh", "-c", f'{ready}; "$@"; exit 0', "sh", *LOOPING, how, program=patient.RUN, **endpoint)
     assert done.returncode == 0, done.stderr
     assert bool(list((home / "targets").glob("*.json"))) is listed
 
@@ -167,7 +167,7 @@ def test_without_journals_nothing_stays_and_the_figures_are_exported(run: Run, h
         "--",
         *LOOPING,
         RALPH_OTEL_JOURNAL="false",
-        program=patient.PROGRAM,
+        program=patient.RUN,
         TMPDIR=str(temporary),
         RALPH_OTEL_EXPORT_FORMAT="prometheus",
         RALPH_OTEL_EXPORT_TARGET=str(figures),
@@ -199,7 +199,7 @@ def test_the_figures_of_a_killed_loop_are_exported_to_its_end(run: Run, tmp_path
         "--",
         *LOOPING,
         "crash",
-        program=patient.PROGRAM,
+        program=patient.RUN,
         RALPH_OTEL_EXPORT_FORMAT="prometheus",
         RALPH_OTEL_EXPORT_TARGET=str(figures),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from backends import Backends
 
 from ralph_otel.events import Line
+from support import patient
 from support.tape import lines_of
 
 _DEMO = Path(__file__).parents[2] / "demo"
@@ -61,6 +62,9 @@ class Project:
         agent = folder / "bin" / "claude"
         agent.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(_DEMO / "scripted_agent.py")])} "$@"\n')
         agent.chmod(0o755)
+        ours = folder / "bin" / "ralph-otel"
+        ours.write_text(f'#!/bin/sh\nexec {shlex.join(patient.PROGRAM)} "$@"\n')
+        ours.chmod(0o755)
         who = {f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         self._own = {
             **who,
@@ -79,7 +83,7 @@ class Project:
     def run(self, *command: str, **variables: str) -> Run:
         """Run a loop to its end, which must be one without an error."""
         with self.started(*command, **variables) as process:
-            _, stderr = process.communicate(timeout=100)
+            _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
         return self.only_run()
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from fault_scene import PATIENT, Scene
+from fault_scene import Scene
 
+from support import patient
 from support.waiting import until
 
 _AGENT = """#!/bin/sh
@@ -52,7 +53,7 @@ class Launched:
 
     def _is_runner(self, process: psutil.Process) -> bool:
         """There are others for moments, and one that only takes signals."""
-        words, ours = self.command[1:], PATIENT[-1]
+        words, ours = self.command[1:], patient.__file__
         with contextlib.suppress(psutil.Error):
             return process.cmdline()[-len(words) :] == words and ours not in process.cmdline()
         return False
@@ -81,8 +82,9 @@ def launched(scene: Scene, runner: str, below: bool = True, recorded: bool = Tru
     (scene.folder / "my").mkdir()
     (scene.folder / "my" / "RALPH.md").write_text("---\nagent: claude -p\n---\nGo on.\n")
     scene.variables["PATH"] = f"{scene.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    process = scene.start(RUNNERS[runner], *([*PATIENT, "run", "--"] if below else ()))
+    process = scene.start(RUNNERS[runner], *([*patient.RUN, "--"] if below else ()))
     scene.wait_for("waits")
     if below and recorded:
+        until(lambda: list((scene.home / "recorders").glob("*")), what="for the recorder, which may be later")
         until(lambda: any(b'"iteration":6' in path.read_bytes() for path in scene.journals()), what="for iteration 6")
     return Launched(scene, process, RUNNERS[runner], below)

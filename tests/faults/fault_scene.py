@@ -19,13 +19,12 @@ import psutil
 from fault_table import Arrived
 
 from ralph_otel.runs import fold
+from support import patient
 from support.receiver import Received, totals
 from support.waiting import until
 
 OURS = [sys.executable, "-m", "ralph_otel"]
 """The command `ralph-otel`."""
-PATIENT = [sys.executable, str(Path(__file__).with_name("fault_patient.py"))]
-"""The same, with more time at its end."""
 PROGRAM = Path(__file__).with_name("fault_program.py")
 _COUNTERS = ("ralph_loop.iterations", "iterations")
 _NEXT = """
@@ -195,7 +194,7 @@ class Scene:
     def replay(self) -> None:
         """`ralph-otel replay` of every run."""
         for path in self.journals():
-            done = self.run([*PATIENT, "replay", str(path), "--to", self.received.url])
+            done = self.run([*patient.PROGRAM, "replay", str(path), "--to", self.received.url])
             assert done.code == 0, done.stderr
 
     def leftovers(self) -> list[str]:

@@ -151,7 +151,7 @@ def executable(path: Path, text: str) -> Path:
 
 def launched(*command: str) -> list[str]:
     """A command under `ralph-otel run`, which takes its time at the end."""
-    return [*patient.PROGRAM, "--", *command]
+    return [*patient.RUN, "--", *command]
 
 
 def settled(text: str) -> str:

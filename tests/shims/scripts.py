@@ -22,7 +22,7 @@ import psutil
 
 from ralph_otel.events import Line
 from ralph_otel.shims.command import TRACE
-from support import patient as patience
+from support.patient import RUN
 from support.tape import lines_of
 from support.waiting import until
 
@@ -234,7 +234,7 @@ def launched(*command: str, options: tuple[str, ...] = (), patient: bool = True)
         options: of `ralph-otel run`.
         patient: whether it takes its time at the end.
     """
-    program = patience.PROGRAM if patient else [sys.executable, "-m", "ralph_otel.cli.run"]
+    program = RUN if patient else [sys.executable, "-m", "ralph_otel.cli.run"]
     return [*program, *options, "--", *command]
 
 

@@ -88,13 +88,13 @@ _LAST_WORDS = f"""
 import runpy
 from ralph_otel.shims import agents
 agents._SIGNALLED = 60.0
-runpy.run_path({patient.PROGRAM[-1]!r}, run_name="__main__")
+runpy.run_path({patient.__file__!r}, run_name="__main__")
 """
 
 
 def to_the_last_word(*command: str) -> list[str]:
     """A command under a `ralph-otel run` that takes its time for agents, too, which end with their script."""
-    return [sys.executable, "-c", _LAST_WORDS, "--", *command]
+    return [sys.executable, "-c", _LAST_WORDS, "run", "--", *command]
 
 
 def in_the_middle(

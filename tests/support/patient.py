@@ -1,4 +1,4 @@
-"""`ralph-otel run`, as a program, with all the time that it needs at its end.
+"""The command `ralph-otel` with all the time that it needs at its end.
 
 A machine that is busy enough takes longer for the last of what a test looks at than a user should wait for it. What
 bounds the end is tested without this.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import sys
 
-PROGRAM = [sys.executable, __file__]
+PROGRAM = [sys.executable, "-P", __file__]  # -P: nothing of this folder is for the command
+RUN = [*PROGRAM, "run"]
 
 if __name__ == "__main__":
-    del sys.path[0]  # this folder: nothing of it is for the command
-
-    from ralph_otel.cli.run import command
+    from ralph_otel.__main__ import main
+    from ralph_otel.collector import MetricsCollector
     from ralph_otel.launch import beside
     from ralph_otel.shims import listener
     from ralph_otel.watch import launched
 
     beside.PROGRESS_TIMEOUT = beside.END_TIMEOUT = 60.0
     listener._FLUSH = listener._UNHURRIED = launched._LONGEST_END = 60.0
-    command()
+    MetricsCollector.shutdown.__defaults__ = (60.0,)
+    main()

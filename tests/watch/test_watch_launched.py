@@ -54,7 +54,7 @@ class Place:
         )
 
     def launch(self, *command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return self.run(*patient.PROGRAM, "--", *command, **changes)
+        return self.run(*patient.RUN, "--", *command, **changes)
 
     def journals(self) -> list[Path]:
         return sorted((self.home / "runs").glob("*.jsonl"))

@@ -37,9 +37,9 @@ def seconds(value: Any) -> float:
         try:
             value = float(value)
         except ValueError:
-            import durationpy
-
             try:
+                import durationpy
+
                 value = durationpy.from_str(value.strip()).total_seconds()
             except Exception as error:
                 raise ValueError("a duration such as 10s, 1m30s or 500ms") from error
