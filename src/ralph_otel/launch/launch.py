@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _TRIAL = 4096
 """Bytes that a folder must take, or its disk is full."""
-_DROP_TIMEOUT = 0.5
+_DROP_TIMEOUT = 0.2
 """Seconds that the end may wait for git where the command has ended before the work tree was recorded."""
 
 
