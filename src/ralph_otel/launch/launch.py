@@ -43,7 +43,7 @@ _SWEEP_TIMEOUT = 0.3
 """Seconds that removing what others have left may take beyond the command's end."""
 _TRIAL = 4096
 """Bytes that a folder must take, or its disk is full."""
-_DROP_TIMEOUT = 0.5
+_DROP_TIMEOUT = 0.2
 """Seconds that the end may wait for git where the command has ended before the work tree was recorded."""
 
 

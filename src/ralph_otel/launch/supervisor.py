@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import NoReturn
@@ -188,7 +189,9 @@ class Witness:
         self._seen: list[tuple[float, int]] = []
         alive, self._alive = os.pipe()
         self._reports, reports = os.pipe()
-        self._pid = os.fork()
+        with warnings.catch_warnings():  # beside a thread; Python 3.12 says so, but what the child does takes no lock
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
         if self._pid == 0:
             _bear_witness(alive, reports, signals)
         os.close(alive)

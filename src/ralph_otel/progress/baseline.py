@@ -7,6 +7,7 @@ starts. This module is imported before anything else of a launch, and so imports
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
 """Folders at the top of a work tree in which runners keep their state."""
+_FOR_OTHERS = [
+    getattr(signal, f"SIG{name}") for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "TSTP", "CONT"]
+]
+"""The signals that `ralph-otel run` passes on."""
 
 
 class Baseline:
@@ -31,20 +36,33 @@ class Baseline:
         """When it was whole, likewise."""
         self._snapshot: Snapshot | None = None
         self._unwanted = False
-        self._thread = threading.Thread(target=self._take, name="ralph-otel-baseline", daemon=True)
-        self._thread.start()
+        self._over = threading.Event()
+        # A signal that this thread got would not wake the main one, which waits for the command and passes it on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_OTHERS)
+        try:
+            threading.Thread(target=self._run, name="ralph-otel-baseline", daemon=True).start()
+        except (RuntimeError, MemoryError):  # too many threads
+            self._over.set()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def snapshot(self, timeout: float) -> Snapshot | None:
         """The snapshot, given away; None if there is none, or not within `timeout` seconds."""
-        self._thread.join(timeout)
+        self._over.wait(timeout)
         taken, self._snapshot = self._snapshot, None
         return taken
 
     def drop(self, timeout: float) -> None:
         """It is not needed: its temporary folder goes, if it is made within `timeout` seconds."""
         self._unwanted = True
-        self._thread.join(timeout)
+        self._over.wait(timeout)
         self._snapshot = None
+
+    def _run(self) -> None:
+        try:
+            self._take()
+        finally:
+            self._over.set()
 
     def _take(self) -> None:
         from ralph_otel.progress.worktree import WorkTree
