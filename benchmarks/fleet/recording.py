@@ -1,8 +1,8 @@
 """The recorders of many loops in one process: each with its own journal, pipeline, resource, exporter and threads.
 
-It is what `register()` runs beside a loop, with what waits for the agent on disk, but for the sampling of the process's
-resources, which would be those of all loops here. Where a loop ends, its recorder ends, as it does at the exit of a
-process.
+It is what `register()` runs beside a loop, but for what waits for the agent on disk, and for the sampling of the
+process's resources, which would be those of all loops here. Where a loop ends, its recorder ends, as it does at the
+exit of a process.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def record(loops: Loops, parent: Connection) -> None:
     sys.setswitchinterval(_SWITCH)
     _warm_up()
     parent.send(psutil.Process().memory_info().rss)
-    config = MetricsConfig(export_format="otlp", collection_interval=loops.interval, home=loops.home, resources=False)
+    config = MetricsConfig(
+        export_format="otlp", collection_interval=loops.interval, home=loops.home, journal=False, resources=False
+    )
     recorders = {}
     for path in loops.journals:
         recorder = Recorder(config, path.stem)
