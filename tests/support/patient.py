@@ -13,8 +13,8 @@ PROGRAM = [sys.executable, __file__]
 if __name__ == "__main__":
     del sys.path[0]  # this folder: nothing of it is for the command
 
-    from ralph_otel import beside
     from ralph_otel.cli.run import command
+    from ralph_otel.launch import beside
     from ralph_otel.shims import listener
     from ralph_otel.watch import launched
 
