@@ -53,6 +53,7 @@ def test_a_forked_child_writes_on_in_its_parents_loop_and_has_loops_of_its_own(w
         """,
         work,
         env=FORKING,
+        patient=True,
     )
     check_went_well(ended)
     assert ended.stdout == "child 1\nparent 3\n"
@@ -104,6 +105,7 @@ def test_without_a_journal_a_forked_child_says_that_its_events_are_lost(work: Pa
         """,
         work,
         env={**FORKING, "RALPH_OTEL_JOURNAL": "false"},
+        patient=True,
     )
     assert (ended.code, ended.stdout) == (0, "1\n")
     [line] = ended.stderr.splitlines()

@@ -17,6 +17,7 @@ from ralph_otel.recorder.handover import take_over
 from ralph_otel.recorder.marks import Mark, recorders_folder
 from ralph_otel.recorder.pipeline import Pipeline
 from ralph_otel.tracecontext import host_name
+from support import hosts
 from support.receiver import Received, points, totals
 from support.tape import Tape, lines_of
 from support.watched import ago
@@ -119,6 +120,26 @@ def test_the_mark_of_a_recorder_that_lives_is_left_alone(home: Path, receiver: R
     assert taken_over(config) == []
     assert iterations(receiver) == []
     mark.remove()
+    assert list(recorders_folder(home).iterdir()) == []
+
+
+NO_TIME = """
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    PeriodicExportingMetricReader.collect = lambda self, timeout_millis=0: None
+"""
+"""A machine so busy that the SDK finds no time to collect metrics."""
+
+
+def test_what_a_recorder_had_no_time_to_collect_at_its_end_is_sent_by_the_next(
+    home: Path, receiver: Received, config: MetricsConfig
+) -> None:
+    ended = hosts.run(NO_TIME + hosts.LOOP, home.parent, env={"RALPH_OTEL_EXPORT_FORMAT": "otlp"})
+    assert (ended.code, ended.stderr) == (0, "")
+    spans = len(receiver.spans())
+    assert iterations(receiver) == []
+    [who] = taken_over(config)
+    assert iterations(receiver) == [(who, 3)]
+    assert len(receiver.spans()) == spans > 0
     assert list(recorders_folder(home).iterdir()) == []
 
 

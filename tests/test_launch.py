@@ -185,6 +185,7 @@ def test_a_launch_without_a_loop_leaves_nothing_that_says_that_it_is_there(run: 
         "--",
         "sleep",
         seconds,  # before and after its exporters are there
+        program=patient.RUN,
         RALPH_OTEL_EXPORT_FORMAT="prometheus,otlp",
         RALPH_OTEL_EXPORT_TARGET="prometheus=127.0.0.1:0",
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}",

@@ -89,7 +89,7 @@ def test_garbage_in_every_setting_is_one_line_each_and_the_loop_runs(work: Path,
 
 
 def test_a_loop_leaves_its_journal_and_nothing_on_its_hosts_streams(work: Path, home: Path) -> None:
-    ended = run(LOOP + "    print('out')", work)
+    ended = run(LOOP + "    collector.wait_ready(90)\n    print('out')", work)  # what is not ready is said, at the end
     assert (ended.code, ended.stdout, ended.stderr) == (0, "out\n", "")
     metrics = fold(journal(home)).metrics()
     assert (metrics.total_iterations, metrics.session.sessions_created) == (3, 3)
@@ -175,6 +175,7 @@ def test_a_home_that_is_a_file_is_one_line_and_the_numbers_are_right(work: Path,
         LOOP + "    print(collector.get_metrics().total_iterations, len(collector.export('prometheus')) > 1000)",
         work,
         env={"RALPH_OTEL_HOME": str(tmp_path / "file"), **QUIET},
+        patient=True,
     )
     assert (ended.code, ended.stdout) == (0, "3 True\n")
     [line] = ended.stderr.splitlines()
@@ -287,6 +288,7 @@ def test_threads_that_outlive_the_main_one_are_recorded_to_their_end(work: Path,
         """,
         work,
         env=QUIET,
+        patient=True,
     )
     check_went_well(ended)
     assert ended.stdout == "1\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from ralph_otel import MetricsCollector
+import ralph_otel.recorder
+from ralph_otel import MetricsCollector, MetricsConfig
 from ralph_otel.recorder import pipeline, recorder
+from ralph_otel.recorder.housekeeping import Housekeeping
 from support.tape import lines_of
 from support.waiting import until
 
@@ -57,3 +60,14 @@ def test_a_loop_runs_where_no_thread_can_be_started_and_the_next_one_is_recorded
     with collector.loop("second") as loop, loop.iteration():
         pass
     assert collector.get_metrics().total_iterations == 2
+
+
+def test_what_looks_for_old_journals_may_have_been_removed(monkeypatch: pytest.MonkeyPatch, heard: list[str]) -> None:
+    """An agent may remove the environment that all this is installed in."""
+    earlier = [thread for thread in threading.enumerate() if thread.name == "ralph-otel-house"]
+    until(lambda: not any(thread.is_alive() for thread in earlier), what="for those of earlier tests to be done")
+    monkeypatch.setitem(sys.modules, "ralph_otel.recorder.retention", None)
+    monkeypatch.delattr(ralph_otel.recorder, "retention", raising=False)
+    Housekeeping(MetricsConfig(), sends=False).look(None)
+    until(lambda: heard, what="for the line that says so")
+    assert heard[0].startswith("ralph-otel: retention: ")

@@ -84,7 +84,8 @@ def test_an_agent_that_waits_for_its_reader_to_leave_sees_it(place: Workplace) -
 
 
 def test_what_an_agent_leaves_behind_may_go_on_writing(place: Workplace) -> None:
-    process = place.start(launched("bash", "-c", "claude out:a leave:go exit:3; echo code $?"))
+    script = "claude out:a leave:go exit:3; echo code $?"
+    process = place.start(launched("bash", "-c", script, patient=False))  # who has patience waits for what is left
     assert read(process, 2) == b"a\n"
     until(lambda: place.journals() and place.lines("loop.stopped"), what="for the loop's end")
     assert process.wait(timeout=60) == 0

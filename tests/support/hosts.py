@@ -30,6 +30,8 @@ FOREIGN = ("OTEL_", "RALPH_OTEL_", "TRACEPARENT", "TRACESTATE", "BAGGAGE")
 QUIET = {"RALPH_OTEL_EXPORT_FORMAT": "none"}
 """Without exporters, that is without a port."""
 
+_PATIENT = "import ralph_otel.collector\nralph_otel.collector.BARRIER_TIMEOUT = 90.0\n"
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -42,12 +44,21 @@ class Ended:
 
 
 def run(
-    script: str, cwd: Path, *arguments: str, env: Mapping[str, str] | None = None, python: str = sys.executable
+    script: str,
+    cwd: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    patient: bool = False,
 ) -> Ended:
-    """Run a Python program to its end. It gets this process's environment plus `env`."""
+    """Run a Python program to its end. It gets this process's environment plus `env`.
+
+    Args:
+        patient: whether what it asks a collector is waited for as long as that takes on a busy machine.
+    """
     began = time.monotonic()
     done = subprocess.run(
-        [python, "-c", textwrap.dedent(script), *arguments],
+        [python, "-c", (_PATIENT if patient else "") + textwrap.dedent(script), *arguments],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,

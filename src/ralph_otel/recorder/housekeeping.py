@@ -49,7 +49,7 @@ class Housekeeping:
         self._next = time.monotonic() + _EVERY
         guarded("recovery", partial(self._end_the_dead, pipeline))
         if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, name="ralph-otel-house", daemon=True)
+            self._thread = threading.Thread(target=self._tidy, name="ralph-otel-house", daemon=True)
             guarded("housekeeping", self._thread.start)
 
     def _end_the_dead(self, pipeline: Pipeline | None) -> None:
@@ -61,10 +61,16 @@ class Housekeeping:
             guarded("handover", partial(handover.take_over, self._config, pipeline))
         recovery.recover(self._config.home, handover.into(pipeline) if pipeline is not None else None)
 
-    def _work(self) -> None:
+    def _tidy(self) -> None:
+        guarded("temporary folders", self._sweep)
+        guarded("retention", self._remove_old)
+
+    def _sweep(self) -> None:
         from ralph_otel import temporary
+
+        temporary.sweep(self._config.home)
+
+    def _remove_old(self) -> None:
         from ralph_otel.recorder import retention
 
-        guarded("temporary folders", partial(temporary.sweep, self._config.home))
-        home, age, size = self._config.home, self._config.journal_age, self._config.journal_size
-        guarded("retention", partial(retention.remove_old, home, age, size))
+        retention.remove_old(self._config.home, self._config.journal_age, self._config.journal_size)

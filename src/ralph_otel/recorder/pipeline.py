@@ -200,8 +200,13 @@ class Pipeline:
         providers = (self._provider, self._span_processor, self._logger_provider)
         return [provider for provider in providers if provider is not None]
 
-    def shutdown(self, timeout: float) -> None:
-        """Send what waits and end everything, in at most `timeout` seconds whatever the network does."""
+    def shutdown(self, timeout: float) -> bool:
+        """Send what waits and end everything, in at most `timeout` seconds whatever the network does.
+
+        Returns:
+            Whether the exporters have been handed all there was, the last metrics included: on a machine that is busy
+            enough, the SDK has no time to collect them.
+        """
         if self._captured is not None:
             logging.getLogger().removeHandler(self._captured)
         if self._sampler is not None:
@@ -210,9 +215,12 @@ class Pipeline:
         calls: list[Callable[[], Any]] = [provider.shutdown for provider in self._providers()]
         if self._endpoint is not None:
             calls.append(self._close_endpoint)
-        together(calls, timeout)
+        exports = self.deliveries.metric_exports if self.deliveries is not None else 0
+        handed = together(calls, timeout)
         if self.deliveries is not None:  # what the providers had is on disk now, so nothing depends on the time left
+            handed = handed and self.deliveries.metric_exports > exports
             self.deliveries.stop(_SHARE * (deadline - time.monotonic()))
+        return handed
 
     def _close_endpoint(self) -> None:
         if self._endpoint is not None:

@@ -193,8 +193,8 @@ class Recorder:
             return False
         if self._pipeline is None:
             return True
-        self._pipeline.shutdown(max(0.1, deadline - time.monotonic()))
-        if self._mark is not None:
+        handed = self._pipeline.shutdown(max(0.1, deadline - time.monotonic()))
+        if self._mark is not None and handed:  # else the next recorder sends what is missing
             self._mark.remove()
         return True
 
@@ -277,10 +277,15 @@ class Recorder:
             self._lacking = False
         except Exception as error:  # noqa: BLE001 — without its signals a loop still has its journal and its state
             self._lacking = isinstance(error, MemoryError) or getattr(error, "errno", None) in _OUT_OF
-            if self._mark is None or threading.main_thread().is_alive():  # else the next start sends everything
+            if not self._costs_nothing():
                 notice(f"no metrics, traces or logs: {type(error).__name__}: {error}")
         self._ready.set()
         setting_up.has_ended(self)
+
+    def _costs_nothing(self) -> bool:
+        """Whether it failed at the end of the process, and the next start sends everything, or nobody wants it."""
+        wanted = self._config.export_format != (MetricsExportFormat.NONE,)
+        return not threading.main_thread().is_alive() and (self._mark is not None or not wanted)
 
     def running(self) -> list[RunState]:
         """The states of all runs."""

@@ -62,6 +62,11 @@ class Deliveries:
             self._metrics = KeptMetrics(self._sender(made, queue), official)
         return self._metrics
 
+    @property
+    def metric_exports(self) -> int:
+        """How often metrics have been handed over; 0 where none are."""
+        return self._metrics.exports if self._metrics is not None else 0
+
     def logs(self) -> KeptLogs:
         """An exporter of log records."""
         made, queue = self._wire("logs")

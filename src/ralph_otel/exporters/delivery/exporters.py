@@ -65,12 +65,15 @@ class KeptMetrics(MetricExporter):
     def __init__(self, sender: Sender, official: Any) -> None:
         super().__init__(official._preferred_temporality, official._preferred_aggregation)
         self._sender = sender
+        self.exports = 0
+        """How often it has been handed what was collected."""
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Hand over what was collected, if there is any."""
         request = encode_metrics(metrics_data)
         if points := payload.count("metrics", request):
             self._sender.put(request.SerializeToString(), points)
+        self.exports += 1
         return MetricExportResult.SUCCESS
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
