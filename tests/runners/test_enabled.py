@@ -148,12 +148,30 @@ def test_what_records_can_be_ended_and_the_runner_goes_on(prepared: Prepared, tm
         looping = pool.submit(prepared.loop)
         until(lambda: any(companions(path.stem) for path in prepared.journals()), what="for what records")
         [journal] = prepared.journals()
+        until(lambda: lines_of(journal)[-1]["type"] == "agent.started", what="for the agent")
         os.kill(int(companions(journal.stem)[0]), signal.SIGTERM)
         until(lambda: not companions(journal.stem), what="for it to end")
         assert lines_of(journal)[-1]["type"] == "agent.started"
         go.touch()
         assert looping.result() == [1]
     assert lines_of(journal)[-1]["type"] == "loop.stopped"
+
+
+def test_what_records_can_be_asked_to_end_while_it_is_set_up(tmp_path: Path) -> None:
+    code = """
+import os, signal
+from ralph_otel.launch import beside, companion
+
+def start_recorder(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("set up", flush=True)
+
+beside.start_recorder, companion.GRACE = start_recorder, 0.0
+beside.stop_recorder = lambda recorder: print("stopped", flush=True)
+"""
+    call = f"companion.main('r', {str(tmp_path)!r}, {str(os.getpid())!r}, '1')"
+    done = subprocess.run([sys.executable, "-c", code + call], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("set up\nstopped\n", "", 0)
 
 
 def companions(run_id: str) -> list[str]:
@@ -164,7 +182,7 @@ def companions(run_id: str) -> list[str]:
             words = file.read_text().split("\0")
         except OSError:
             continue
-        if "ralph_otel.launch.companion" in words and run_id in words:
+        if words[1:4] == ["-EP", "-m", "ralph_otel.launch.companion"] and run_id in words:  # not the shell before it
             found.append(file.parent.name)
     return found
 

@@ -25,6 +25,8 @@ from ralph_otel.runners.launched import Launch
 
 GRACE = 2.0
 """Seconds that a runner has to end after we were asked to: whoever ends everything here has asked both."""
+_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""The signals that ask us to end."""
 _POLL = 0.5
 """Seconds between two looks for the runner, where the operating system cannot tell that it has ended."""
 
@@ -41,15 +43,23 @@ def accompany(launch: Launch, pid: int, began: int, config: MetricsConfig) -> No
     redaction.use(config.redact)
     recorder = beside.start_recorder(config, launch, pid)
     progress = beside.watch_progress(launch.paths, pid, began, config.home)
-    with contextlib.suppress(_Asked):
-        wait_for_end(pid)
-    with contextlib.suppress(_Asked):
-        wait_for_end(pid, GRACE)
+    wait_for_end_or_request(pid)
+    wait_for_end(pid, GRACE)
     if progress is not None:
         progress.stop(beside.PROGRESS_TIMEOUT)
     for path in beside.journals_of(launch):
         beside.end_if_killed(path)
     beside.stop_recorder(recorder)
+
+
+def wait_for_end_or_request(pid: int) -> None:
+    """Return when a process has ended, or when we are asked to, which is heard here alone: the rest is done whole."""
+    with contextlib.suppress(_Asked):
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
+            wait_for_end(pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
 
 
 def wait_for_end(pid: int, timeout: float | None = None) -> None:
@@ -81,7 +91,7 @@ class _Asked(Exception):
 
 
 def _ask(number: int, frame: FrameType | None) -> NoReturn:
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for each in _REQUESTS:
         signal.signal(each, signal.SIG_IGN)  # once is enough
     raise _Asked
 
@@ -90,7 +100,8 @@ def main(run_id: str, folder: str, pid: str, began: str) -> None:
     """Run it; see `accompany`."""
     config = MetricsConfig()
     if config.enabled:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)
+        for number in _REQUESTS:
             signal.signal(number, _ask)
         accompany(Launch(run_id, Path(folder), config.trace_iterations), int(pid), int(began), config)
 
