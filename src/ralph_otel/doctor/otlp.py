@@ -14,7 +14,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-import requests  # the exporters bring it
+import requests
 
 from ralph_otel.config import MetricsExportFormat
 from ralph_otel.doctor.findings import Finding, Subject, ok, problem, warning

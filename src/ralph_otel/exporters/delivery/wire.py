@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-import requests  # the exporters bring it
+import requests
 
 from ralph_otel.exporters import otlp
 from ralph_otel.exporters.delivery import payload
