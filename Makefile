@@ -39,7 +39,7 @@ test: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not integration and not e2e and not faults"
+	$(BIN)/python -m pytest -m "not integration and not e2e and not faults" -n logical --maxprocesses 8 --dist worksteal
 
 integration: $(READY)
 	$(BIN)/python -m pytest -m integration -n 4 --dist worksteal --timeout 300
