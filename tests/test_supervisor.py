@@ -87,6 +87,26 @@ class Listener:
         """The signals that it has got so far."""
         return [int(word) for word in self.text.split()[1:]]
 
+    def below(self, option: str) -> psutil.Process:
+        """A child of `ralph-otel run`: `-c` is the command, `-m` the helper. Git comes and goes, at first as our copy."""
+        found: list[psutil.Process] = []
+
+        def is_alone() -> bool:
+            children = psutil.Process(self.process.pid).children()
+            found[:] = [child for child in children if words_of(child)[:2] == [sys.executable, option]]
+            return len(found) == 1
+
+        until(is_alone, what=f"for the child with {option}")
+        return found[0]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """A process's command line; none if it has ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
 
 @pytest.mark.parametrize("code", [0, 1, 77, 255])
 def test_the_exit_code_is_kept(code: int) -> None:
@@ -170,7 +190,7 @@ def test_input_and_files_of_the_caller_reach_the_command() -> None:
 
 def test_our_helper_holds_no_file_of_the_caller(tmp_path: Path) -> None:
     listener = Listener(tmp_path)
-    [helper] = [child for child in psutil.Process(listener.process.pid).children() if "-m" in child.cmdline()]
+    helper = listener.below("-m")
     until(lambda: sorted(path.name for path in Path(f"/proc/{helper.pid}/fd").iterdir()) == ["0", "1"])
     listener.end()
     until(lambda: is_gone(helper))
@@ -178,11 +198,10 @@ def test_our_helper_holds_no_file_of_the_caller(tmp_path: Path) -> None:
 
 def test_killed_we_leave_the_command_alone_and_nothing_of_us_behind(tmp_path: Path) -> None:
     listener = Listener(tmp_path)
-    children = psutil.Process(listener.process.pid).children()
-    [command] = [child for child in children if "ralph_otel.cli.run" not in child.cmdline()]
+    command, helper = listener.below("-c"), listener.below("-m")
     listener.process.kill()
     listener.process.wait(60)
-    until(lambda: all(is_gone(child) for child in children if child != command))
+    until(lambda: is_gone(helper))
     assert not is_gone(command)
     command.send_signal(signal.SIGUSR1)
     until(lambda: is_gone(command))
