@@ -88,7 +88,7 @@ class Listener:
         return [int(word) for word in self.text.split()[1:]]
 
     def below(self, option: str) -> psutil.Process:
-        """A child of `ralph-otel run`: `-c` is the command, `-m` the helper. Git comes and goes, at first as our copy."""
+        """A child of `ralph-otel run`: `-c` is the command, `-m` the helper. Git comes and goes, first as a copy."""
         found: list[psutil.Process] = []
 
         def is_alone() -> bool:
