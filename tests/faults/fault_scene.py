@@ -198,10 +198,14 @@ class Scene:
             assert done.code == 0, done.stderr
 
     def leftovers(self) -> list[str]:
-        """What should not be there any more: processes, targets for Prometheus, temporary files."""
+        """What should not be there any more: processes, targets for Prometheus, temporary files.
+
+        The targets of those that were found killed are there for an hour, so that Prometheus learns of it.
+        """
         self.wait_for_the_end_of_all()
         folders = (self.temporary, self.home / "targets", self.home / "recorders")
-        return [str(path) for folder in folders for path in folder.glob("*")]
+        left = [path for folder in folders for path in folder.glob("*")]
+        return [str(path) for path in left if b'"__meta_ralph_gone"' not in path.read_bytes()]
 
     def wait_for_the_end_of_all(self) -> None:
         """Return once none of its processes is left."""
