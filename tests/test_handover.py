@@ -143,6 +143,14 @@ def test_what_a_recorder_had_no_time_to_collect_at_its_end_is_sent_by_the_next(
     assert list(recorders_folder(home).iterdir()) == []
 
 
+def test_a_recorder_whose_metrics_nobody_wants_leaves_nothing_to_be_sent(home: Path, receiver: Received) -> None:
+    spans_only = {"RALPH_OTEL_EXPORT_FORMAT": "otlp", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{receiver.url}/v1/traces"}
+    ended = hosts.run(hosts.LOOP, home.parent, env=spans_only)
+    assert (ended.code, ended.stderr) == (0, "")
+    assert len(receiver.spans()) > 0
+    assert list(recorders_folder(home).iterdir()) == []
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]\n", b'{"pid": 1}\n', b'{"pid": "x", "host": 1, "began": null}\n'])
 def test_a_damaged_mark_harms_nothing(content: bytes, home: Path, config: MetricsConfig, heard: list[str]) -> None:
     path = recorders_folder(home) / "x.jsonl"

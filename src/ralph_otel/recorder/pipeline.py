@@ -218,7 +218,7 @@ class Pipeline:
         exports = self.deliveries.metric_exports if self.deliveries is not None else 0
         handed = together(calls, timeout)
         if self.deliveries is not None:  # what the providers had is on disk now, so nothing depends on the time left
-            handed = handed and self.deliveries.metric_exports > exports
+            handed = handed and (self.deliveries.metric_exports > exports or not self._pushes_metrics())
             self.deliveries.stop(_SHARE * (deadline - time.monotonic()))
         return handed
 
