@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from repositories import commit, git
 
 from ralph_otel.progress.looks import MOST, Looks, head_of
+from ralph_otel.progress.turns import Turn
+from ralph_otel.progress.watch import ProgressWatch
+from ralph_otel.progress.worktree import WorkTree
 from support.waiting import until
 
 
@@ -95,19 +98,6 @@ def test_only_so_many_files_are_looked_at(tmp_path: Path) -> None:
     assert looks.changes(file) == [last]
 
 
-def git(folder: Path, *arguments: str) -> str:
-    settings = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", "first")
-    return tmp_path
-
-
 @pytest.mark.parametrize(
     "arguments",
     [(), ("checkout", "-q", "--detach"), ("pack-refs", "--all"), ("checkout", "-q", "-b", "some/branch")],
@@ -121,7 +111,7 @@ def test_the_commit_that_is_checked_out_is_known(repository: Path, arguments: tu
 @pytest.mark.parametrize("arguments", [("--detach",), ("-b", "other")])
 def test_so_it_is_in_a_linked_worktree(repository: Path, arguments: tuple[str, ...]) -> None:
     git(repository, "worktree", "add", "--quiet", *arguments, "linked")
-    git(repository / "linked", "commit", "--quiet", "--allow-empty", "--message", "second")
+    commit(repository / "linked")
     own = Path(git(repository / "linked", "rev-parse", "--absolute-git-dir"))
     assert head_of(own, repository / ".git") == git(repository / "linked", "rev-parse", "HEAD")
 
@@ -138,10 +128,30 @@ def test_it_is_remembered_by_the_end_of_the_agent(repository: Path) -> None:
     looks = Looks()
     looks.follow(repository / ".git", repository / ".git")
     looks.look(1)
-    git(repository, "commit", "--quiet", "--allow-empty", "--message", "second")
+    commit(repository)
     looks.look(2)
     assert (looks.head(1), looks.head(2)) == (
         git(repository, "rev-parse", "HEAD~"),
         git(repository, "rev-parse", "HEAD"),
     )
     assert looks.head(3) is None
+
+
+def test_commits_count_for_the_agent_after_whose_end_they_are_seen_or_all_for_the_last(repository: Path) -> None:
+    ends, heads = (1, 2, 3), []
+    watch, tree = ProgressWatch(lambda: (), repository, 0), WorkTree(repository, timeout=60)
+    watch._looks.follow(repository / ".git", repository / ".git")
+    watch._head = git(repository, "rev-parse", "HEAD")
+    before = watch._head
+    for end in ends:
+        for _ in range(end):
+            commit(repository)
+        watch._looks.look(end)
+        heads.append(git(repository, "rev-parse", "HEAD"))
+    turns = [Turn(Path("j"), "run", "0" * 32, "0" * 16, end - 1, end) for end in ends]
+    assert watch._commits(tree, turns, heads[-1]) == [1, 2, 3]
+    assert watch._head == heads[-1]
+    unseen = Turn(Path("j"), "run", "0" * 32, "0" * 16, 3, 4)
+    watch._head = before
+    assert watch._commits(tree, [*turns[:2], unseen], heads[-1]) == [0, 0, 6]
+    assert watch._head == heads[-1]

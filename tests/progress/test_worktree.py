@@ -5,28 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from repositories import add_submodule, commit, content, edit, git, make_repository, own_git, sh, watch, write
+from repositories import add_submodule, commit, content, edit, git, sh, watch, write
 
 from ralph_otel.progress.worktree import Changes, WorkTree
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with own_git(tmp_path_factory.mktemp("git"), monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    return make_repository(tmp_path / "project")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("git") is None, reason="needs git"),
+    pytest.mark.usefixtures("temporary"),
+]
 
 
 @pytest.fixture

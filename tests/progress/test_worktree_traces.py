@@ -8,27 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from repositories import add_submodule, commit, content, edit, git, make_repository, own_git, watch, write
+from repositories import add_submodule, commit, content, edit, git, watch, write
 
 from ralph_otel.progress.worktree import Changes, WorkTree
 from support.waiting import until
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    with own_git(tmp_path_factory.mktemp("git"), monkeypatch) as folder:
-        yield folder
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    return make_repository(tmp_path / "project")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("git") is None, reason="needs git"),
+    pytest.mark.usefixtures("temporary"),
+]
 
 
 def test_the_repository_is_not_touched(repository: Path, tmp_path: Path) -> None:

@@ -188,21 +188,17 @@ class ProgressWatch(Onlooker):
         """Say what iterations have changed that have ended since the last time."""
         tree, now = self._tree(timeout), time.time_ns()
         after = tree.snapshot()
-        compared = tree.files(self._before, after)
-        if after is None or compared is None:
+        files = tree.files(self._before, after)
+        if after is None or files is None:
             self._failed(tree)
             return
-        files, _ = compared
         self._failures = 0
         turns = sorted(turns, key=lambda turn: turn.finished)
         changed = {file.path: file for file in (*self._later.values(), *files) if self._is_work(file.path)}
         unchanged = self._later.keys() - {file.path for file in files}
         shares = share(changed.values(), turns, self._since, self._looks.changes, unchanged)
-        counts, self._since = self._commits(tree, turns), now
-        if counts is None:
-            here = tree.commits(self._head, after.head) if after.head is not None else None
-            counts, self._head = [*[0] * (len(turns) - 1), here or 0], after.head
-        self._before = after
+        counts = self._commits(tree, turns, after.head)
+        self._before, self._since = after, now
         self._later = {file.path: file for file in shares.later}
         self._looks.forget(turns[-1].finished)
         self._looks.watch(changed)
@@ -216,16 +212,18 @@ class ProgressWatch(Onlooker):
         for turn, own, count in clear:
             self._append(turn, Changes.of(own, count))
 
-    def _commits(self, tree: WorkTree, turns: Sequence[Turn]) -> list[int] | None:
-        """How many commits came with each iteration; None where nobody has looked when it ended."""
-        counts = []
+    def _commits(self, tree: WorkTree, turns: Sequence[Turn], now: str | None) -> list[int]:
+        """How many commits came with each iteration; where nobody looked when one ended, all till now with the last."""
+        counts, known = [], self._head
         for turn in turns:
             head = self._looks.head(turn.finished)
-            count = tree.commits(self._head, head) if head is not None else None
+            count = tree.commits(known, head) if head is not None else None
             if count is None:
-                return None
+                commits, self._head = tree.commits(self._head, now) or 0, now
+                return [*[0] * (len(turns) - 1), commits]
             counts.append(count)
-            self._head = head if count else self._head  # which may be a later one already
+            known = head if count else known  # which may be a later one already
+        self._head = known
         return counts
 
     def _is_work(self, path: Path) -> bool:

@@ -16,10 +16,12 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ralph_otel.progress.git import Deadline, GitError, git
 from ralph_otel.temporary import TemporaryFolder
 
+T = TypeVar("T")
 TIMEOUT = 10.0
 """Seconds that one snapshot or one comparison may take."""
 
@@ -135,78 +137,67 @@ class WorkTree:
 
     def snapshot(self) -> Snapshot | None:
         """Record the content of all files, now."""
-        self.problem = None
-        try:
-            return _snapshot(self.root, self._exclude, Deadline(self._timeout))
-        except (GitError, OSError) as error:
-            self.problem = str(error)
-            return None
+        return self._asked(lambda deadline: _snapshot(self.root, self._exclude, deadline))
 
     def changes(self, before: Snapshot | None, after: Snapshot | None) -> Changes | None:
         """Compare two snapshots; to be called soon after the second one. None if there is one missing."""
-        compared = self.files(before, after)
-        return None if compared is None else Changes.of(*compared)
 
-    def files(self, before: Snapshot | None, after: Snapshot | None) -> tuple[list[FileChange], int] | None:
-        """The same as `changes`, file by file, and the number of commits."""
-        self.problem = None
-        if before is None or after is None:
-            self.problem = "no snapshot to compare"
-            return None
-        try:
-            deadline = Deadline(self._timeout)
-            files = _compare(before, after, deadline)
-            return files, _commits(after.root, before.head, after.head, deadline)
-        except (GitError, OSError, ValueError) as error:
-            self.problem = str(error)
-            return None
+        def compare(deadline: Deadline) -> Changes:
+            old, new = _both(before, after)
+            return Changes.of(_compare(old, new, deadline), _commits(self.root, old.head, new.head, deadline))
 
-    def commits(self, before: str | None, after: str) -> int | None:
+        return self._asked(compare)
+
+    def files(self, before: Snapshot | None, after: Snapshot | None) -> list[FileChange] | None:
+        """The same file by file, without the commits."""
+        return self._asked(lambda deadline: _compare(*_both(before, after), deadline))
+
+    def commits(self, before: str | None, after: str | None) -> int | None:
         """How many commits one commit has that another, earlier one has not; None if that cannot be known."""
-        self.problem = None
-        try:
-            return _commits(self.root, before, after, Deadline(self._timeout))
-        except (GitError, ValueError) as error:
-            self.problem = str(error)
-            return None
+        return self._asked(lambda deadline: _commits(self.root, before, after, deadline))
 
     def paths(self, snapshot: Snapshot) -> list[Path] | None:
         """The files in a snapshot, but for those of repositories inside this one."""
-        self.problem = None
-        try:
-            names = git(
-                self.root,
-                *("ls-tree", "-r", "-z", "--name-only", snapshot.tree),
-                deadline=Deadline(self._timeout),
-                environment=_reading(snapshot.store.objects, snapshot.objects),
-            )
-        except GitError as error:
-            self.problem = str(error)
-            return None
-        return [self.root / os.fsdecode(name) for name in names.split(b"\0") if name]
+
+        def read(deadline: Deadline) -> list[Path]:
+            environment = _reading(snapshot.store.objects, snapshot.objects)
+            command = ("ls-tree", "-r", "-z", "--name-only", snapshot.tree)
+            names = git(self.root, *command, deadline=deadline, environment=environment)
+            return [self.root / os.fsdecode(name) for name in names.split(b"\0") if name]
+
+        return self._asked(read)
 
     def folders(self) -> tuple[Path, Path] | None:
         """The repository's own folder, and the one that it shares with its other worktrees, which may be the same."""
-        self.problem = None
-        try:
+
+        def read(deadline: Deadline) -> tuple[Path, Path]:
             own, shared = (
-                git(self.root, "rev-parse", option, deadline=Deadline(self._timeout)).removesuffix(b"\n")
+                os.fsdecode(git(self.root, "rev-parse", option, deadline=deadline).removesuffix(b"\n"))
                 for option in ("--absolute-git-dir", "--git-common-dir")
             )
-        except GitError as error:
-            self.problem = str(error)
-            return None
-        return Path(os.fsdecode(own)), self.root / os.fsdecode(shared)
+            return Path(own), self.root / shared
+
+        return self._asked(read)
 
     def uncommitted(self, snapshot: Snapshot) -> list[FileChange] | None:
         """What in a snapshot is not as in the commit that was checked out; all of it before the first commit."""
-        self.problem = None
         committed = replace(snapshot, tree=snapshot.head) if snapshot.head is not None else None
+        return self._asked(lambda deadline: _compare(committed, snapshot, deadline))
+
+    def _asked(self, question: Callable[[Deadline], T]) -> T | None:
+        """The answer within the time that there is; None, and the problem, where git has none."""
+        self.problem = None
         try:
-            return _compare(committed, snapshot, Deadline(self._timeout))
+            return question(Deadline(self._timeout))
         except (GitError, OSError, ValueError) as error:
             self.problem = str(error)
             return None
+
+
+def _both(before: Snapshot | None, after: Snapshot | None) -> tuple[Snapshot, Snapshot]:
+    if before is None or after is None:
+        raise GitError("no snapshot to compare")
+    return before, after
 
 
 def _snapshot(root: Path, exclude: Sequence[Path], deadline: Deadline) -> Snapshot:
