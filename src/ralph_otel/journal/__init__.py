@@ -16,7 +16,6 @@ from ralph_otel.journal.lines import BadLine, decode, encode
 from ralph_otel.journal.places import create_folder, home, new_run_id, runs_folder, usable_run_id
 from ralph_otel.journal.reading import MAX_LINE, Follower, has_end
 from ralph_otel.journal.writing import Journal
-from ralph_otel.own_files import open_own, open_to_read
 
 __all__ = [
     "MAX_LINE",
@@ -30,8 +29,6 @@ __all__ = [
     "has_end",
     "home",
     "new_run_id",
-    "open_own",
-    "open_to_read",
     "runs_folder",
     "usable_run_id",
 ]

@@ -23,20 +23,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-PASSED_ON = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGCONT,
-)
-"""The signals that the command gets when they are sent to us."""
-STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-"""The signals by which a terminal stops a job."""
+from ralph_otel.shims.command import PASSED_ON, STOPS
+
 PATIENCE = 0.5
 """Seconds after which a signal that the witness has not seen was meant for us alone."""
 _FRESH = 1.0

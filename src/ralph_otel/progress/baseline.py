@@ -13,15 +13,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ralph_otel.shims.command import PASSED_ON
+
 if TYPE_CHECKING:
     from ralph_otel.progress.worktree import Snapshot
 
 RUNNERS_FOLDERS = (".ralph", ".agent", ".ralph-tui", ".ralphkit", ".ralphx", ".ralph-runner")
 """Folders at the top of a work tree in which runners keep their state."""
-_FOR_OTHERS = [
-    getattr(signal, f"SIG{name}") for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH", "TSTP", "CONT"]
-]
-"""The signals that `ralph-otel run` passes on."""
 
 
 class Baseline:
@@ -38,7 +36,7 @@ class Baseline:
         self._unwanted = False
         self._over = threading.Event()
         # A signal that this thread got would not wake the main one, which waits for the command and passes it on.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_OTHERS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
         try:
             threading.Thread(target=self._run, name="ralph-otel-baseline", daemon=True).start()
         except (RuntimeError, MemoryError):  # too many threads

@@ -31,6 +31,20 @@ INJECT = os.path.join("ralph_otel", "inject")  # noqa: PTH118 — pathlib takes 
 SOCKET, TRACE = "socket", "trace"
 """Files beside it: what the launch listens on, and the trace id and flags that its agents belong to."""
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+PASSED_ON: tuple[int, ...] = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+    signal.SIGTSTP,
+    signal.SIGCONT,
+)
+"""The signals that whoever is run gets when they are sent to the process that its callers have for it."""
+STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""The signals by which a terminal stops a job."""
 QUESTIONS = ("--version", "-v", "-V", "version", "--help", "-h", "help")
 """Arguments that, on their own, do not set an agent to work."""
 COERCED = ("C.UTF-8", "C.utf8", "UTF-8")

@@ -19,32 +19,17 @@ import stat
 import time
 from _thread import get_ident
 
-from .command import IGNORED_BY_PYTHON, become, cannot_run
+from .command import IGNORED_BY_PYTHON, PASSED_ON, STOPS, become, cannot_run
 from .observer import DONE, observe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Sequence
     from types import FrameType
     from typing import NoReturn
 else:
     import _signal as signal
 
-PASSED_ON: Sequence[int] = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGWINCH,
-    signal.SIGTSTP,
-    signal.SIGCONT,
-)
-"""The signals that the agent gets when they are sent to its stand-in."""
-STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-"""The signals by which a terminal stops a job."""
 PATIENCE = 0.5
 """Seconds after which a signal that the observer has not seen was meant for us alone."""
 FRESH = 1.0
